@@ -1,0 +1,203 @@
+//! What can go wrong, as data: a kind with its facts, and the place (path, line, column) added on the way up.
+//!
+//! Wording and remedy are decided here and nowhere else; so is the code that users match on. Errors are cloned to everybody who
+//! waits for the same work, so they hold the facts of an [`std::io::Error`] (errno and text), not the value itself.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, without the place. [`ErrorKind::code`] is the stable name users match on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument of a public call is unusable; the text says which and why.
+    InvalidArgument(String),
+    /// A project name that cannot be made into file names.
+    InvalidName(String),
+    /// Nothing exists at the path.
+    NotFound,
+    /// A symbolic link that leads nowhere, or in a circle.
+    BrokenLink,
+    /// Something exists that is not a regular file; the text names what it is ("a directory", "a FIFO").
+    NotAFile(&'static str),
+    /// Something exists where a directory is needed.
+    NotADirectory,
+    /// The file is larger than `limit` bytes and was not read.
+    TooLarge {
+        /// Size in bytes.
+        size: u64,
+        /// The limit in bytes (`cache.max_file_size`).
+        limit: u64,
+    },
+    /// The file may have been written by somebody else; the text says why and what to do.
+    Untrusted(String),
+    /// The operating system refused access.
+    Permission,
+    /// The text is not valid in its language.
+    Syntax(String),
+    /// The bytes are not valid UTF-8.
+    Encoding,
+    /// Nested deeper than `limit` levels.
+    Depth {
+        /// The deepest nesting that is accepted.
+        limit: usize,
+    },
+    /// A value that settings cannot hold.
+    UnsupportedValue(String),
+    /// The disk did not answer within the time (milliseconds).
+    Timeout {
+        /// `cache.timeout_ms` in force.
+        after_ms: u64,
+    },
+    /// `clear()` or `setup()` ended it, or a newer automatic load took its place.
+    Cancelled,
+    /// Waiting for it could never end: the one who waits is part of it.
+    Busy,
+    /// A defect of this plugin or an error in the user's code.
+    Runtime(String),
+    /// Any other error of the operating system.
+    Io(String),
+}
+
+impl ErrorKind {
+    /// The stable name of this kind of error in the Lua API.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidArgument(_) => "invalid_argument",
+            Self::InvalidName(_) => "invalid_name",
+            Self::NotFound | Self::BrokenLink => "not_found",
+            Self::NotAFile(_) | Self::NotADirectory => "not_a_file",
+            Self::TooLarge { .. } => "too_large",
+            Self::Untrusted(_) => "untrusted",
+            Self::Permission => "permission",
+            Self::Syntax(_) => "syntax",
+            Self::Encoding => "encoding",
+            Self::Depth { .. } => "depth",
+            Self::UnsupportedValue(_) => "unsupported_value",
+            Self::Timeout { .. } => "timeout",
+            Self::Cancelled => "cancelled",
+            Self::Busy => "busy",
+            Self::Runtime(_) => "runtime",
+            Self::Io(_) => "io",
+        }
+    }
+}
+
+/// One problem: what, where, and (through its `Display`) what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Error {
+    /// What went wrong.
+    pub kind: ErrorKind,
+    /// The file or directory it is about.
+    pub path: Option<PathBuf>,
+    /// Line in the file, from 1.
+    pub line: Option<u32>,
+    /// Column in the line in bytes, from 1.
+    pub column: Option<u32>,
+    /// The operating system's number, where it gave one.
+    pub errno: Option<i32>,
+}
+
+impl Error {
+    /// An error without a place.
+    pub fn new(kind: ErrorKind) -> Self {
+        Self { kind, path: None, line: None, column: None, errno: None }
+    }
+
+    /// The error that the operating system gave for `path`.
+    pub fn io(path: impl Into<PathBuf>, error: &std::io::Error) -> Self {
+        use std::io::ErrorKind as Io;
+        let kind = match error.kind() {
+            Io::NotFound => ErrorKind::NotFound,
+            Io::PermissionDenied => ErrorKind::Permission,
+            Io::NotADirectory => ErrorKind::NotADirectory,
+            Io::IsADirectory => ErrorKind::NotAFile("a directory"),
+            Io::TimedOut => ErrorKind::Io("the disk reported a time-out".into()),
+            _ => ErrorKind::Io(error.to_string()),
+        };
+        Self { errno: error.raw_os_error(), ..Self::new(kind) }.at(path)
+    }
+
+    /// The same error, about `path`, unless it names one already.
+    #[must_use]
+    pub fn at(mut self, path: impl Into<PathBuf>) -> Self {
+        self.path.get_or_insert_with(|| path.into());
+        self
+    }
+
+    /// The same error at a line and column (both from 1, the column in bytes).
+    #[must_use]
+    pub fn at_position(mut self, line: u32, column: u32) -> Self {
+        self.line = Some(line);
+        self.column = Some(column);
+        self
+    }
+
+    /// The file or directory it is about.
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Self {
+        Self::new(kind)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl fmt::Display for Error {
+    /// `path:line:column: what went wrong; what to do`
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(path) = &self.path {
+            write!(f, "{}", path.display())?;
+            if let Some(line) = self.line {
+                write!(f, ":{line}")?;
+                if let Some(column) = self.column {
+                    write!(f, ":{column}")?;
+                }
+            }
+            f.write_str(": ")?;
+        }
+        match &self.kind {
+            ErrorKind::InvalidArgument(text)
+            | ErrorKind::InvalidName(text)
+            | ErrorKind::Untrusted(text)
+            | ErrorKind::Syntax(text)
+            | ErrorKind::UnsupportedValue(text)
+            | ErrorKind::Runtime(text) => f.write_str(text),
+            ErrorKind::NotFound => f.write_str("does not exist"),
+            ErrorKind::BrokenLink => {
+                f.write_str("is a symbolic link that leads nowhere; repair or remove it")
+            }
+            ErrorKind::NotAFile(what) => {
+                write!(f, "is {what}, not a regular file; rename or remove it")
+            }
+            ErrorKind::NotADirectory => f.write_str("is not a directory; rename or remove it"),
+            ErrorKind::TooLarge { size, limit } => write!(
+                f,
+                "has {size} bytes, more than the limit of {limit}; make it smaller or raise `cache.max_file_size`"
+            ),
+            ErrorKind::Permission => {
+                f.write_str("permission denied; make it readable for your user")
+            }
+            ErrorKind::Encoding => f.write_str("is not valid UTF-8; save it as UTF-8"),
+            ErrorKind::Depth { limit } => {
+                write!(f, "is nested deeper than {limit} levels; flatten it")
+            }
+            ErrorKind::Timeout { after_ms } => write!(
+                f,
+                "no answer from the disk within {after_ms} ms; check the mount, or raise `cache.timeout_ms`"
+            ),
+            ErrorKind::Cancelled => f.write_str("cancelled by clear(), setup() or a newer load"),
+            ErrorKind::Busy => f.write_str(
+                "the load that runs this file cannot be waited for from within it; use load(callback) without waiting",
+            ),
+            ErrorKind::Io(text) => f.write_str(text),
+        }
+    }
+}

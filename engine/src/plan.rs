@@ -1,0 +1,63 @@
+//! The result of planning a load, as data: which project, which files with their bytes in the order they will run, the merged
+//! JSON, and what went wrong. Nothing has been run; a plan can also just be shown.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::file_cache::FileEntry;
+use crate::json::Value;
+
+/// One project of the nest in which the start directory lies.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Project {
+    /// Its directory, resolved.
+    pub root: PathBuf,
+    /// Its full name as users see it (`big-repo/frontend`): directory names joined by `/`, not encoded; bytes on Unix.
+    pub name: std::ffi::OsString,
+}
+
+/// One configuration file that belongs to the project.
+#[derive(Debug, Clone)]
+pub struct PlannedFile {
+    /// Absolute path below `config_dir`.
+    pub path: PathBuf,
+    /// Index into the kinds of the request (`json`, `lua`, `vim`, …).
+    pub kind: usize,
+    /// Index into [`Plan::projects`] of the project it belongs to.
+    pub layer: usize,
+    /// The bytes that were read and checked; exactly these are run.
+    pub entry: Arc<FileEntry>,
+}
+
+/// How long each part of planning took.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Timings {
+    /// Walking up and detecting the project.
+    pub detect: Duration,
+    /// Finding and reading its files.
+    pub read: Duration,
+    /// Parsing and merging the JSON.
+    pub merge: Duration,
+}
+
+/// Everything a load needs to run, decided.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The directory the walk began in, resolved.
+    pub start_dir: PathBuf,
+    /// The nest of projects, outermost first; never empty. The last one is *the* project.
+    pub projects: Vec<Project>,
+    /// The project's own file without its extension: `<config_dir>/<encoded name>`.
+    pub stem: PathBuf,
+    /// The files in the order in which they run: by kind, then outermost project first, own file before directory, byte order.
+    pub files: Vec<PlannedFile>,
+    /// The JSON files merged, late comers winning; an empty object where there is none. The same `Arc` as in the previous plan
+    /// if no source changed.
+    pub json: Arc<Value>,
+    /// What went wrong file by file; each names its path. Such a file is not in `files`.
+    pub problems: Vec<Error>,
+    /// How long it took.
+    pub timings: Timings,
+}
