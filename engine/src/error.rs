@@ -171,9 +171,7 @@ impl fmt::Display for Error {
             | ErrorKind::UnsupportedValue(text)
             | ErrorKind::Runtime(text) => f.write_str(text),
             ErrorKind::NotFound => f.write_str("does not exist"),
-            ErrorKind::BrokenLink => {
-                f.write_str("is a symbolic link that leads nowhere; repair or remove it")
-            }
+            ErrorKind::BrokenLink => f.write_str("is a symbolic link that leads nowhere; repair or remove it"),
             ErrorKind::NotAFile(what) => {
                 write!(f, "is {what}, not a regular file; rename or remove it")
             }
@@ -182,17 +180,14 @@ impl fmt::Display for Error {
                 f,
                 "has {size} bytes, more than the limit of {limit}; make it smaller or raise `cache.max_file_size`"
             ),
-            ErrorKind::Permission => {
-                f.write_str("permission denied; make it readable for your user")
-            }
+            ErrorKind::Permission => f.write_str("permission denied; make it readable for your user"),
             ErrorKind::Encoding => f.write_str("is not valid UTF-8; save it as UTF-8"),
             ErrorKind::Depth { limit } => {
                 write!(f, "is nested deeper than {limit} levels; flatten it")
             }
-            ErrorKind::Timeout { after_ms } => write!(
-                f,
-                "no answer from the disk within {after_ms} ms; check the mount, or raise `cache.timeout_ms`"
-            ),
+            ErrorKind::Timeout { after_ms } => {
+                write!(f, "no answer from the disk within {after_ms} ms; check the mount, or raise `cache.timeout_ms`")
+            }
             ErrorKind::Cancelled => f.write_str("cancelled by clear(), setup() or a newer load"),
             ErrorKind::Busy => f.write_str(
                 "the load that runs this file cannot be waited for from within it; use load(callback) without waiting",

@@ -5,6 +5,7 @@
 //! runs the user's code. All types are `Send`; blocking work runs on threads of its own, with a deadline.
 #![forbid(unsafe_code)]
 
+pub mod contexts;
 pub mod error;
 pub mod file_cache;
 pub mod fingerprint;

@@ -10,7 +10,7 @@ use crate::file_cache::FileEntry;
 use crate::json::Value;
 
 /// One project of the nest in which the start directory lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Project {
     /// Its directory, resolved.
     pub root: PathBuf,
@@ -60,4 +60,11 @@ pub struct Plan {
     pub problems: Vec<Error>,
     /// How long it took.
     pub timings: Timings,
+}
+
+impl Plan {
+    /// *The* project: the innermost one.
+    pub fn project(&self) -> &Project {
+        self.projects.last().expect("a plan is only made with at least one project")
+    }
 }
