@@ -4,10 +4,14 @@
 //! file cache, who decides their order is the pipeline, who builds Lua tables out of them is the Neovim module.
 
 mod check;
+mod diff;
+mod merge;
 mod parse;
 #[cfg(test)]
 mod testing;
 
+pub use diff::{Change, Edit, diff};
+pub use merge::merge;
 pub use parse::parse;
 
 /// A parsed document. Numbers keep their text byte for byte, objects their key order.
