@@ -1,18 +1,20 @@
 //! JSON: strict reading, merging, differences, and the pieces in which a document crosses to Lua.
 //!
 //! Nothing here touches a disk or knows Lua: text and [`Value`]s come in, values and plain data go out. Who reads the files is the
-//! file cache, who decides their order is the pipeline, who builds Lua tables out of them is the Neovim module.
+//! file cache, who decides their order is the pipeline, who builds Lua tables out of [`Piece`]s is the Neovim module.
 
 mod check;
 mod diff;
 mod merge;
 mod parse;
+mod pieces;
 #[cfg(test)]
 mod testing;
 
 pub use diff::{Change, Edit, diff};
 pub use merge::merge;
 pub use parse::parse;
+pub use pieces::{Piece, pieces};
 
 /// A parsed document. Numbers keep their text byte for byte, objects their key order.
 pub type Value = serde_json::Value;
