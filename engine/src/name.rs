@@ -58,10 +58,7 @@ impl ProjectName {
     ///
     /// `InvalidName` where no component is given, or one is empty or contains `/` or NUL, which no directory name does.
     pub fn from_components<'a>(components: impl IntoIterator<Item = &'a OsStr>) -> Result<Self> {
-        let components = components
-            .into_iter()
-            .map(Component::new)
-            .collect::<Result<Vec<_>>>()?;
+        let components = components.into_iter().map(Component::new).collect::<Result<Vec<_>>>()?;
         if components.is_empty() {
             return Err(ErrorKind::InvalidName("a project name cannot be empty".into()).into());
         }
@@ -82,9 +79,7 @@ impl ProjectName {
     /// The name without its innermost component; none for a name of one component.
     pub fn parent(&self) -> Option<Self> {
         let (_, outer) = self.components.split_last()?;
-        (!outer.is_empty()).then(|| Self {
-            components: outer.to_vec(),
-        })
+        (!outer.is_empty()).then(|| Self { components: outer.to_vec() })
     }
 
     /// What users see: the raw components joined by `/`.
@@ -111,25 +106,15 @@ impl ProjectName {
     /// directory of the project `fzf.vim` is `fzf%2Evim`. Else it would have the path of the Vim file of a project `fzf`,
     /// and the one would be an error of the other.
     pub fn directory(&self) -> PathBuf {
-        self.components
-            .iter()
-            .map(Component::as_directory)
-            .collect()
+        self.components.iter().map(Component::as_directory).collect()
     }
 
     /// The components of [`ProjectName::file_stem`], outermost first.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         let innermost = self.components.len() - 1;
-        self.components
-            .iter()
-            .enumerate()
-            .map(move |(index, component)| {
-                if index == innermost {
-                    &component.encoded
-                } else {
-                    component.as_directory()
-                }
-            })
+        self.components.iter().enumerate().map(move |(index, component)| {
+            if index == innermost { &component.encoded } else { component.as_directory() }
+        })
     }
 }
 
@@ -145,11 +130,7 @@ impl Component {
         } else {
             let encoded = encode(bytes);
             let directory = encode_as_directory(&encoded);
-            return Ok(Self {
-                raw: raw.to_owned(),
-                encoded,
-                directory,
-            });
+            return Ok(Self { raw: raw.to_owned(), encoded, directory });
         };
         let text = format!("the component {raw:?} of a project name {defect}");
         Err(ErrorKind::InvalidName(text).into())
@@ -162,10 +143,7 @@ impl Component {
 
 /// The encoding of one component (see [`ProjectName`]): never empty, `.` or `..`, and without `/`, NUL and other controls.
 fn encode(raw: &[u8]) -> String {
-    let kept = raw
-        .iter()
-        .rposition(|byte| !matches!(byte, b'.' | b' '))
-        .map_or(0, |last| last + 1);
+    let kept = raw.iter().rposition(|byte| !matches!(byte, b'.' | b' ')).map_or(0, |last| last + 1);
     let (body, dots_and_spaces) = raw.split_at(kept);
     let device = cfg!(windows) && is_device_name(raw);
     let mut encoded = String::with_capacity(raw.len());
@@ -195,21 +173,14 @@ fn encode(raw: &[u8]) -> String {
 fn encode_as_directory(encoded: &str) -> Option<String> {
     let ends_with = |extension: &str| {
         let dot = encoded.len().checked_sub(extension.len())?;
-        encoded
-            .get(dot..)?
-            .eq_ignore_ascii_case(extension)
-            .then_some(dot)
+        encoded.get(dot..)?.eq_ignore_ascii_case(extension).then_some(dot)
     };
     let dot = EXTENSIONS.iter().copied().find_map(ends_with)?;
     Some(format!("{}%2E{}", &encoded[..dot], &encoded[dot + 1..]))
 }
 
 fn is_hostile(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '%' | '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|'
-        )
+    character.is_control() || matches!(character, '%' | '/' | '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|')
 }
 
 fn push_escaped(encoded: &mut String, bytes: &[u8]) {
@@ -225,23 +196,13 @@ fn push_hex(encoded: &mut String, byte: u8) {
 
 /// The last border between characters or escapes that is not behind `limit`.
 fn cut_before(encoded: &str, limit: usize) -> usize {
-    let border = (0..=limit)
-        .rev()
-        .find(|at| encoded.is_char_boundary(*at))
-        .unwrap_or(0);
-    encoded[..border]
-        .rfind('%')
-        .filter(|escape| escape + 3 > border)
-        .unwrap_or(border)
+    let border = (0..=limit).rev().find(|at| encoded.is_char_boundary(*at)).unwrap_or(0);
+    encoded[..border].rfind('%').filter(|escape| escape + 3 > border).unwrap_or(border)
 }
 
 /// Whether Windows takes the name for a device, whatever follows its first dot.
 fn is_device_name(raw: &[u8]) -> bool {
-    let stem = raw
-        .split(|byte| *byte == b'.')
-        .next()
-        .unwrap_or(raw)
-        .trim_ascii_end();
+    let stem = raw.split(|byte| *byte == b'.').next().unwrap_or(raw).trim_ascii_end();
     let Ok(stem) = std::str::from_utf8(stem) else {
         return false;
     };
@@ -249,17 +210,10 @@ fn is_device_name(raw: &[u8]) -> bool {
     let port = |prefix| {
         stem.strip_prefix(prefix).is_some_and(|number| {
             let mut digits = number.chars();
-            matches!(
-                digits.next(),
-                Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}')
-            ) && digits.next().is_none()
+            matches!(digits.next(), Some('0'..='9' | '\u{b9}' | '\u{b2}' | '\u{b3}')) && digits.next().is_none()
         })
     };
-    matches!(
-        stem.as_str(),
-        "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$"
-    ) || port("COM")
-        || port("LPT")
+    matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$") || port("COM") || port("LPT")
 }
 
 #[cfg(test)]
@@ -276,27 +230,14 @@ mod tests {
     }
 
     fn stem(component: &str) -> String {
-        name(&[component])
-            .file_stem()
-            .into_os_string()
-            .into_string()
-            .unwrap()
+        name(&[component]).file_stem().into_os_string().into_string().unwrap()
     }
 
     #[test]
     fn keeps_ordinary_names_as_they_are() {
-        for ordinary in [
-            "rad-project",
-            ".dotfiles",
-            "a.b",
-            "fzf.vim",
-            "Größe",
-            "日本",
-            "~",
-            "#1 & 'two'",
-            "$HOME",
-            "-rf",
-        ] {
+        for ordinary in
+            ["rad-project", ".dotfiles", "a.b", "fzf.vim", "Größe", "日本", "~", "#1 & 'two'", "$HOME", "-rf"]
+        {
             assert_eq!(stem(ordinary), ordinary);
         }
         let nested = name(&["big-repo", "packages", "frontend"]);
@@ -326,8 +267,7 @@ mod tests {
     #[test]
     fn refuses_what_no_directory_can_be_called() {
         for components in [&[][..], &[""], &["a", ""], &["a/b"], &["/"], &["a\0b"]] {
-            let error =
-                ProjectName::from_components(components.iter().map(OsStr::new)).unwrap_err();
+            let error = ProjectName::from_components(components.iter().map(OsStr::new)).unwrap_err();
             assert_eq!(error.kind.code(), "invalid_name", "{components:?}");
         }
     }
@@ -348,14 +288,9 @@ mod tests {
         let long = stem(&"x".repeat(255));
         assert_eq!(long.len(), 200 + 2 + 32);
         assert!(long.starts_with(&format!("{}%~", "x".repeat(200))));
-        assert_ne!(
-            stem(&format!("{}a", "x".repeat(254))),
-            stem(&format!("{}b", "x".repeat(254)))
-        );
+        assert_ne!(stem(&format!("{}a", "x".repeat(254))), stem(&format!("{}b", "x".repeat(254))));
         // 200 is within the second of these two-byte characters, and within the last escape of these.
-        assert!(
-            stem(&format!("x{}", "é".repeat(120))).starts_with(&format!("x{}%~", "é".repeat(99)))
-        );
+        assert!(stem(&format!("x{}", "é".repeat(120))).starts_with(&format!("x{}%~", "é".repeat(99))));
         assert!(stem(&"?".repeat(85)).starts_with(&format!("{}%~", "%3F".repeat(66))));
     }
 
@@ -380,24 +315,13 @@ mod tests {
             let name = name(&[raw]);
             assert_eq!(name.directory(), Path::new(directory));
             assert_eq!(name.file_stem(), Path::new(raw));
-            assert_eq!(
-                name.child(OsStr::new("b")).unwrap().file_stem(),
-                Path::new(directory).join("b")
-            );
+            assert_eq!(name.child(OsStr::new("b")).unwrap().file_stem(), Path::new(directory).join("b"));
         }
     }
 
     #[test]
     fn knows_the_names_that_windows_takes_for_devices() {
-        for device in [
-            "nul",
-            "NUL.txt",
-            "con",
-            "aux .x",
-            "com1",
-            "LPT9.json",
-            "COM\u{b9}",
-        ] {
+        for device in ["nul", "NUL.txt", "con", "aux .x", "com1", "LPT9.json", "COM\u{b9}"] {
             assert!(is_device_name(device.as_bytes()), "{device}");
         }
         for ordinary in ["null", "com", "com10", "console", "xcon", ".con"] {
@@ -431,11 +355,7 @@ mod tests {
         prop::collection::vec(piece, 1..8).prop_map(|pieces| {
             let mut bytes = pieces.concat();
             bytes.retain(|byte| !matches!(byte, b'/' | 0));
-            if bytes.is_empty() {
-                b"a".to_vec()
-            } else {
-                bytes
-            }
+            if bytes.is_empty() { b"a".to_vec() } else { bytes }
         })
     }
 
@@ -498,8 +418,7 @@ mod tests {
         match encoded {
             [] => Vec::new(),
             [b'%', high, low, rest @ ..] => {
-                let byte =
-                    u8::from_str_radix(std::str::from_utf8(&[*high, *low]).unwrap(), 16).unwrap();
+                let byte = u8::from_str_radix(std::str::from_utf8(&[*high, *low]).unwrap(), 16).unwrap();
                 [vec![byte], percent_decode(rest)].concat()
             }
             [byte, rest @ ..] => [vec![*byte], percent_decode(rest)].concat(),
