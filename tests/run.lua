@@ -34,7 +34,8 @@ end
 ---@param home string
 ---@return string[]
 local function environment(home)
-  local env = { "PATH=" .. vim.env.PATH, "HOME=" .. home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "CI=" .. (vim.env.CI or "") }
+  local env =
+    { "PATH=" .. vim.env.PATH, "HOME=" .. home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "CI=" .. (vim.env.CI or "") }
   for name, dir in pairs({
     TMPDIR = "tmp",
     XDG_CONFIG_HOME = "config",
@@ -117,7 +118,8 @@ local function report(job, outcome)
   if problem then
     failed = failed + 1
   end
-  totals.passed, totals.failed, totals.skipped = totals.passed + passed, totals.failed + failed, totals.skipped + skipped
+  totals.passed, totals.failed, totals.skipped =
+    totals.passed + passed, totals.failed + failed, totals.skipped + skipped
   local name = vim.fs.basename(job.spec):gsub("_spec%.lua$", "")
   io.stdout:write(
     ("%s %-5s %-24s %3d passed %3d failed %6.2f s%s\n"):format(

@@ -1,16 +1,163 @@
-//! The file cache.
+//! The file cache: the content of config files, and the proof that it is still what lies on disk.
+//!
+//! It reads through [`crate::open`] and judges by [`crate::fingerprint`]. It does not know which files belong to a project (the
+//! pipeline does), and two who ask for the same path at once both read it. No lock is held while a disk works.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::fingerprint::Fingerprint;
+use lru::LruCache;
 
-/// One file as it was read. Shared, never changed.
+use crate::error::{Error, Result};
+use crate::fingerprint::{Fingerprint, Timestamp};
+use crate::json::Value;
+use crate::open::{ConfigDir, Limits, Snapshot};
+
+/// What an entry costs beside its content and path, in bytes.
+const ENTRY_OVERHEAD: u64 = 512;
+
+/// How many times the size of its text a parsed document takes, roughly. Entries that may carry one are counted as if they did:
+/// it is parsed when somebody asks, long after the entry was put in.
+const DOCUMENT_FACTOR: u64 = 8;
+
+/// One file as it was read. Shared; its content never changes.
 #[derive(Debug)]
 pub struct FileEntry {
     /// Absolute path.
     pub path: PathBuf,
     /// Its bytes.
     pub content: Vec<u8>,
-    /// Taken before and after the read, and equal.
-    pub fingerprint: Fingerprint,
+    verified: Mutex<Verified>,
+    json: OnceLock<Result<Option<Arc<Value>>>>,
+}
+
+/// That a file had an entry's content at some time.
+#[derive(Debug, Clone, Copy)]
+struct Verified {
+    fingerprint: Fingerprint,
+    /// Just before the content was read.
+    read_at: Timestamp,
+}
+
+impl FileEntry {
+    fn new(path: PathBuf, snapshot: Snapshot) -> Self {
+        let Snapshot { content, fingerprint, read_at } = snapshot;
+        Self { path, content, verified: Mutex::new(Verified { fingerprint, read_at }), json: OnceLock::new() }
+    }
+
+    /// The file's fingerprint when it was last found to have this content. It is younger than the entry where the file was
+    /// touched or replaced without being changed.
+    pub fn fingerprint(&self) -> Fingerprint {
+        lock(&self.verified).fingerprint
+    }
+
+    /// The document in it, parsed at the first call; `None` for a file without any (empty, or comments only).
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::json::parse`], with the path.
+    pub fn json(&self) -> &Result<Option<Arc<Value>>, Error> {
+        self.json.get_or_init(|| match parse_json(&self.content) {
+            Ok(document) => Ok(document.map(Arc::new)),
+            Err(error) => Err(error.at(&self.path)),
+        })
+    }
+
+    fn is_proved_by(&self, fingerprint: &Fingerprint) -> bool {
+        let verified = *lock(&self.verified);
+        verified.fingerprint == *fingerprint && !fingerprint.is_racy(verified.read_at)
+    }
+
+    fn weight(&self) -> u64 {
+        let content = self.content.len() as u64;
+        let may_be_parsed = self.path.extension().is_some_and(|kind| kind == "json" || kind == "jsonc");
+        let content = if may_be_parsed { content.saturating_mul(DOCUMENT_FACTOR) } else { content };
+        content.saturating_add(ENTRY_OVERHEAD).saturating_add(2 * self.path.as_os_str().len() as u64)
+    }
+}
+
+/// The content of config files by absolute path. When the memory is used up, the least recently used ones go.
+#[derive(Debug)]
+pub struct FileCache {
+    max_bytes: u64,
+    kept: Mutex<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    entries: LruCache<PathBuf, Arc<FileEntry>>,
+    bytes: u64,
+}
+
+impl FileCache {
+    /// An empty cache that keeps at most about `max_bytes` (parsed documents counted by estimate). What others still hold of
+    /// it is theirs and not counted.
+    pub fn new(max_bytes: u64) -> Self {
+        Self { max_bytes, kept: Mutex::new(Kept { entries: LruCache::unbounded(), bytes: 0 }) }
+    }
+
+    /// The current state of the config file at `relative` in `dir`; `None` where there is nothing. Blocking.
+    ///
+    /// The same `Arc` as before means the same content: proved by the fingerprint, or read again and compared. Owner and mode are
+    /// checked each time.
+    ///
+    /// # Errors
+    ///
+    /// Each names the path. `NotAFile`, `TooLarge` (unread), `Untrusted`, `BrokenLink`, `Permission`, `Io`, and `InvalidArgument`
+    /// for a path that leads out of `dir`.
+    pub fn config_file(&self, dir: &ConfigDir, relative: &Path, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
+        let Some(stat) = dir.stat(relative)? else { return Ok(None) };
+        dir.check(&stat, relative, limits)?;
+        let path = dir.path().join(relative);
+        let cached = lock(&self.kept).entries.get(&path).cloned();
+        if limits.trust_mtime
+            && let Some(entry) = &cached
+            && entry.is_proved_by(&stat.fingerprint)
+        {
+            return Ok(cached);
+        }
+        let Some(snapshot) = dir.read(relative, limits)? else { return Ok(None) };
+        if let Some(entry) = cached.filter(|entry| entry.content == snapshot.content) {
+            *lock(&entry.verified) = Verified { fingerprint: snapshot.fingerprint, read_at: snapshot.read_at };
+            return Ok(Some(entry));
+        }
+        let entry = Arc::new(FileEntry::new(path, snapshot));
+        self.keep(Arc::clone(&entry));
+        Ok(Some(entry))
+    }
+
+    fn keep(&self, entry: Arc<FileEntry>) {
+        let mut kept = lock(&self.kept);
+        let weight = entry.weight();
+        let replaced = if weight > self.max_bytes {
+            kept.entries.pop(&entry.path)
+        } else {
+            kept.bytes += weight;
+            kept.entries.put(entry.path.clone(), entry)
+        };
+        kept.bytes -= replaced.map_or(0, |replaced| replaced.weight());
+        while kept.bytes > self.max_bytes
+            && let Some((_, oldest)) = kept.entries.pop_lru()
+        {
+            kept.bytes -= oldest.weight();
+        }
+    }
+}
+
+/// Every state between two statements under these locks is a valid one, so a panic elsewhere does no harm.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Stands in for `crate::json::parse` until that exists: replace the call and delete this.
+fn parse_json(content: &[u8]) -> Result<Option<Value>> {
+    use crate::error::ErrorKind;
+    if content.trim_ascii().is_empty() {
+        return Ok(None);
+    }
+    serde_json::from_slice(content).map(Some).map_err(|error| {
+        let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
+        let column = u32::try_from(error.column()).unwrap_or(u32::MAX);
+        Error::new(ErrorKind::Syntax(error.to_string())).at_position(line, column)
+    })
 }

@@ -1,4 +1,12 @@
-//! A file's fingerprint: what `fstat` says of it, and whether that can be trusted.
+//! A file's fingerprint: what `fstat` says of it, and whether that alone proves that the content is the same.
+//!
+//! Pure data: [`crate::open`] takes fingerprints, [`crate::file_cache`] compares them.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The coarsest step in which a file system counts time, in seconds: FAT's two, which covers HFS+ (one) too. The same for
+/// every file system as long as none is asked for its own.
+const STEP_SECS: i64 = 2;
 
 /// A point in time of the file system: whole seconds and nanoseconds (0 to 999,999,999) within them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -9,17 +17,105 @@ pub struct Timestamp {
     pub nanos: u32,
 }
 
+impl Timestamp {
+    /// The present moment by the system's clock.
+    pub fn now() -> Self {
+        SystemTime::now().into()
+    }
+}
+
+impl From<SystemTime> for Timestamp {
+    fn from(time: SystemTime) -> Self {
+        match time.duration_since(UNIX_EPOCH) {
+            Ok(after) => Self { secs: after.as_secs().cast_signed(), nanos: after.subsec_nanos() },
+            Err(error) => {
+                let before = error.duration();
+                let borrow = i64::from(before.subsec_nanos() > 0);
+                let nanos = (1_000_000_000 - before.subsec_nanos()) % 1_000_000_000;
+                Self { secs: -before.as_secs().cast_signed() - borrow, nanos }
+            }
+        }
+    }
+}
+
 /// What identifies one state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
-    /// Device.
+    /// Device; 0 on Windows.
     pub dev: u64,
-    /// Inode.
+    /// Inode; 0 on Windows.
     pub ino: u64,
     /// Size in bytes.
     pub size: u64,
     /// Time of the last change of the content.
     pub mtime: Timestamp,
-    /// Time of the last change of the inode.
+    /// Time of the last change of the inode, which no program can set; on Windows the time of creation.
     pub ctime: Timestamp,
+}
+
+impl Fingerprint {
+    /// The fingerprint in what `fstat` or `fstatat` said.
+    #[cfg(unix)]
+    #[allow(clippy::unnecessary_cast, reason = "the types of the fields differ between platforms")]
+    pub fn of(stat: &rustix::fs::Stat) -> Self {
+        Self {
+            dev: stat.st_dev as u64,
+            ino: stat.st_ino as u64,
+            size: stat.st_size as u64,
+            mtime: Timestamp { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 },
+            ctime: Timestamp { secs: stat.st_ctime as i64, nanos: stat.st_ctime_nsec as u32 },
+        }
+    }
+
+    /// Whether a change after `read_at`, the moment just before the content was read, could have left this very fingerprint:
+    /// `mtime` or `ctime` is not older than the read by more than the file system's step. Then an equal fingerprint proves
+    /// nothing, and the content is to be read again and compared. So it is for times in the future. (Git's rule for racy entries.)
+    ///
+    /// # Known limits
+    ///
+    /// The file system's clock is compared with the system's. A server that lags by more than the step *and* counts in whole
+    /// seconds can hide a second edit of the same size within one second.
+    pub fn is_racy(&self, read_at: Timestamp) -> bool {
+        let border = Timestamp { secs: read_at.secs.saturating_sub(STEP_SECS), ..read_at };
+        self.mtime >= border || self.ctime >= border
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn at(secs: i64, nanos: u32) -> Timestamp {
+        Timestamp { secs, nanos }
+    }
+
+    fn fingerprint(mtime: Timestamp, ctime: Timestamp) -> Fingerprint {
+        Fingerprint { dev: 1, ino: 2, size: 3, mtime, ctime }
+    }
+
+    #[test]
+    fn only_times_older_than_the_step_prove_something() {
+        let read_at = at(100, 500);
+        let old = at(98, 499);
+        assert!(!fingerprint(old, old).is_racy(read_at));
+        for recent in [at(98, 500), at(99, 0), read_at, at(101, 0)] {
+            assert!(fingerprint(recent, old).is_racy(read_at), "mtime {recent:?}");
+            assert!(fingerprint(old, recent).is_racy(read_at), "ctime {recent:?}");
+        }
+    }
+
+    #[test]
+    fn times_in_the_future_are_racy() {
+        let future = Timestamp { secs: Timestamp::now().secs + 3600, nanos: 0 };
+        assert!(fingerprint(future, at(0, 0)).is_racy(Timestamp::now()));
+    }
+
+    #[test]
+    fn times_before_the_epoch_count_nanoseconds_forward() {
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_millis(1)), at(-1, 999_000_000));
+        assert_eq!(Timestamp::from(UNIX_EPOCH - Duration::from_secs(1)), at(-1, 0));
+        assert_eq!(Timestamp::from(UNIX_EPOCH + Duration::from_millis(1500)), at(1, 500_000_000));
+    }
 }

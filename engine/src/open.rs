@@ -1,1 +1,260 @@
-//! open
+//! Config files, opened relative to a held directory and checked on the descriptor: what is checked is what is read.
+//!
+//! Nothing is remembered here; [`crate::file_cache`] does that. What the platforms do differently is in one small file each
+//! (`open/unix.rs`; `open/portable.rs` for the rest), without any decisions. All calls block.
+
+#[cfg(any(not(unix), test))]
+#[cfg_attr(unix, allow(dead_code, reason = "compiled for its tests only"))]
+mod portable;
+#[cfg(all(test, unix))]
+mod tests;
+#[cfg(unix)]
+mod unix;
+
+#[cfg(not(unix))]
+use portable as platform;
+#[cfg(unix)]
+use unix as platform;
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Component, Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::{Fingerprint, Timestamp};
+
+/// How often a file that changes while it is read is read anew.
+const ATTEMPTS: usize = 5;
+
+/// What a config file may cost, and what counts as proof that it is unchanged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The largest file that is read, in bytes (`cache.max_file_size`).
+    pub max_file_size: u64,
+    /// Whether an equal fingerprint that is not racy proves a file unchanged; otherwise it is read each time
+    /// (`cache.trust_mtime`).
+    pub trust_mtime: bool,
+}
+
+/// The directory of the user's config files, held open: another one that takes its place is not seen until the next
+/// [`ConfigDir::open`]. (On Windows it is a path only.)
+#[derive(Debug)]
+pub struct ConfigDir {
+    dir: platform::Dir,
+    path: PathBuf,
+}
+
+/// What a `stat` says of something in the directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stat {
+    kind: Kind,
+    distrust: Option<Distrust>,
+    pub(crate) fingerprint: Fingerprint,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Regular,
+    Link,
+    /// Anything else, in words ("a FIFO").
+    Other(&'static str),
+}
+
+/// Why a file's content may be somebody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Distrust {
+    /// It belongs to this user, who is neither the own one, nor root, nor the owner of the directory.
+    Owner(u32),
+    WorldWritable,
+}
+
+/// A file's content with the fingerprint it had before and after the read.
+#[derive(Debug)]
+pub(crate) struct Snapshot {
+    pub(crate) content: Vec<u8>,
+    pub(crate) fingerprint: Fingerprint,
+    /// Just before the read began.
+    pub(crate) read_at: Timestamp,
+}
+
+impl ConfigDir {
+    /// Opens the directory at the absolute `path`, links followed; `None` where nothing exists.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a relative path, `NotADirectory`, `BrokenLink`, `Permission`, `Io`.
+    pub fn open(path: &Path) -> Result<Option<Self>> {
+        if !path.is_absolute() {
+            let text = format!("config_dir must be an absolute path, not {}", path.display());
+            return Err(ErrorKind::InvalidArgument(text).into());
+        }
+        match platform::Dir::open(path) {
+            Ok(dir) => Ok(Some(Self { dir, path: path.to_owned() })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let is_link = path.symlink_metadata().is_ok_and(|metadata| metadata.is_symlink());
+                if is_link { Err(Error::new(ErrorKind::BrokenLink).at(path)) } else { Ok(None) }
+            }
+            Err(error) => Err(located(path, &error)),
+        }
+    }
+
+    /// The path it was opened at.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The names of the entries of the sub-directory `relative` in byte order, hidden ones (leading dot) left out; `None` where
+    /// there is no such directory, or something else in its place.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a path that leads out of the directory, `BrokenLink` for links in a circle, `Permission`, `Io`.
+    pub fn list(&self, relative: &Path) -> Result<Option<Vec<OsString>>> {
+        self.require_below(relative)?;
+        match self.dir.names(relative) {
+            Ok(mut names) => {
+                names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
+                names.sort_unstable();
+                Ok(Some(names))
+            }
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(self.error(relative, &error)),
+        }
+    }
+
+    /// What lies at `relative`, links followed; `None` where there is nothing. One system call, two for a link.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConfigDir::list`]; `BrokenLink` for a link that leads nowhere, too.
+    pub(crate) fn stat(&self, relative: &Path) -> Result<Option<Stat>> {
+        self.require_below(relative)?;
+        let stat = match self.dir.stat(relative) {
+            Ok(stat) => stat,
+            Err(error) if is_absent(&error) => return Ok(None),
+            Err(error) => return Err(self.error(relative, &error)),
+        };
+        if stat.kind != Kind::Link {
+            return Ok(Some(stat));
+        }
+        match self.dir.stat_target(relative) {
+            Ok(target) => Ok(Some(target)),
+            Err(error) if is_absent(&error) => Err(Error::new(ErrorKind::BrokenLink).at(self.path.join(relative))),
+            Err(error) => Err(self.error(relative, &error)),
+        }
+    }
+
+    /// Whether what `stat` describes may be read.
+    ///
+    /// # Errors
+    ///
+    /// `NotAFile`, `TooLarge`, `Untrusted`.
+    pub(crate) fn check(&self, stat: &Stat, relative: &Path, limits: &Limits) -> Result<()> {
+        let size = stat.fingerprint.size;
+        let kind = match (stat.kind, stat.distrust) {
+            (Kind::Other(what), _) => ErrorKind::NotAFile(what),
+            (Kind::Link, _) => ErrorKind::NotAFile("a symbolic link"),
+            (Kind::Regular, _) if size > limits.max_file_size => {
+                ErrorKind::TooLarge { size, limit: limits.max_file_size }
+            }
+            (Kind::Regular, Some(distrust)) => ErrorKind::Untrusted(distrust.to_string()),
+            (Kind::Regular, None) => return Ok(()),
+        };
+        Err(Error::new(kind).at(self.path.join(relative)))
+    }
+
+    /// Opens, checks on the descriptor and reads the file at `relative`; `None` where there is nothing (any more).
+    ///
+    /// Call [`ConfigDir::stat`] and [`ConfigDir::check`] first: to open a device can have effects of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConfigDir::check`], `BrokenLink`, `Permission`, and `Io`, also for a file that keeps changing while it is read.
+    pub(crate) fn read(&self, relative: &Path, limits: &Limits) -> Result<Option<Snapshot>> {
+        self.require_below(relative)?;
+        let located = |error| self.error(relative, &error);
+        for _ in 0..ATTEMPTS {
+            let read_at = Timestamp::now();
+            let file = match self.dir.open_file(relative) {
+                Ok(file) => file,
+                Err(error) if is_absent(&error) => return Ok(None),
+                Err(error) => return Err(located(error)),
+            };
+            let before = self.dir.stat_file(&file).map_err(located)?;
+            self.check(&before, relative, limits)?;
+            let fingerprint = before.fingerprint;
+            let content = read_sized(&file, fingerprint.size).map_err(located)?;
+            let after = self.dir.stat_file(&file).map_err(located)?;
+            if after.fingerprint == fingerprint && content.len() as u64 == fingerprint.size {
+                return Ok(Some(Snapshot { content, fingerprint, read_at }));
+            }
+        }
+        let text = "keeps changing while it is read; load again when nothing writes to it";
+        Err(Error::new(ErrorKind::Io(text.into())).at(self.path.join(relative)))
+    }
+
+    /// An absolute path would be opened as it is, whatever the directory.
+    fn require_below(&self, relative: &Path) -> Result<()> {
+        if relative.components().all(|component| matches!(component, Component::Normal(_))) {
+            return Ok(());
+        }
+        let text = format!("{} is not a path below {}", relative.display(), self.path.display());
+        Err(ErrorKind::InvalidArgument(text).into())
+    }
+
+    fn error(&self, relative: &Path, error: &io::Error) -> Error {
+        located(&self.path.join(relative), error)
+    }
+}
+
+impl std::fmt::Display for Distrust {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Owner(uid) => write!(
+                f,
+                "belongs to user {uid}, who is neither you, root nor the owner of the configuration directory; \
+                 read it, then `chown` it to yourself"
+            ),
+            Self::WorldWritable => f.write_str("may be written by every user; read it, then `chmod o-w` it"),
+        }
+    }
+}
+
+/// Nothing is there: the name, one of its directories, or even the possibility (a name too long to exist).
+fn is_absent(error: &io::Error) -> bool {
+    use io::ErrorKind as Io;
+    matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::InvalidFilename)
+}
+
+fn located(path: &Path, error: &io::Error) -> Error {
+    match platform::special_error(error) {
+        Some(kind) => Error { errno: error.raw_os_error(), ..Error::new(kind) }.at(path),
+        None => Error::io(path, error),
+    }
+}
+
+/// The content of a file of `size` bytes, as one read where the system gives it at once. A file that is longer by now gives one
+/// byte more, never all it has; one that is shorter what is left.
+fn read_sized(mut file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let size = usize::try_from(size).map_err(|_| io::ErrorKind::OutOfMemory)?;
+    let room = size.checked_add(1).ok_or(io::ErrorKind::OutOfMemory)?;
+    let mut content = Vec::new();
+    content.try_reserve_exact(room)?;
+    content.resize(room, 0);
+    let mut filled = 0;
+    loop {
+        match file.read(&mut content[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        // No further read to see the end: the `fstat` that follows tells.
+        if filled >= size {
+            break;
+        }
+    }
+    content.truncate(filled);
+    Ok(content)
+}

@@ -56,6 +56,8 @@ pub struct Plan {
     /// The JSON files merged, late comers winning; an empty object where there is none. The same `Arc` as in the previous plan
     /// if no source changed.
     pub json: Arc<Value>,
+    /// The documents that `json` was merged from, in order: those in `files` and, for a file with an error, its last good state.
+    pub json_sources: Vec<Arc<FileEntry>>,
     /// What went wrong file by file; each names its path. Such a file is not in `files`.
     pub problems: Vec<Error>,
     /// How long it took.

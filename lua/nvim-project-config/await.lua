@@ -6,6 +6,12 @@
 
 local M = {}
 
+--- Whether the calling code may yield. Not the same as running in a coroutine: Neovim 0.12 runs scripts in one that may not.
+---@return boolean
+function M.can_yield()
+  return coroutine.isyieldable()
+end
+
 ---@return boolean
 local function runs_in_nio()
   local tasks = package.loaded["nio.tasks"]
@@ -50,7 +56,7 @@ function M.later(awaitable, default_ms)
     end
   end)
   return function(timeout_ms)
-    if not result and coroutine.running() then
+    if not result and M.can_yield() then
       return M.await(function(next_step)
         step = next_step
       end)

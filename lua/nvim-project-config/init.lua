@@ -117,7 +117,7 @@ function M.load_await(what)
   local asked = submission(what)
   ensure_setup()
   local await = require("nvim-project-config.await")
-  asked.yields = coroutine.running() ~= nil
+  asked.yields = await.can_yield()
   local awaitable = loading.submit(asked)
   if asked.yields then
     return await.await(awaitable)

@@ -65,10 +65,7 @@ describe("a child editor", function()
   it("records notifications and shows them as messages", function()
     local child = support.child({ init = "vim.notify('early', vim.log.levels.WARN)" })
     child:lua("vim.notify('late')")
-    assert.are.same(
-      { { message = "early", level = vim.log.levels.WARN }, { message = "late" } },
-      child:notifications()
-    )
+    assert.are.same({ { message = "early", level = vim.log.levels.WARN }, { message = "late" } }, child:notifications())
     assert.is_truthy(child:messages():find("early.*late"), child:messages())
     child:stop()
   end)

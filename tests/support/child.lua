@@ -61,7 +61,8 @@ local CALL = [[
 ---@param home string
 ---@return table<string, string>
 local function environment(home)
-  local env = { PATH = vim.env.PATH, HOME = home, LANG = "C.UTF-8", LC_ALL = "C.UTF-8", VIMRUNTIME = vim.env.VIMRUNTIME }
+  local env =
+    { PATH = vim.env.PATH, HOME = home, LANG = "C.UTF-8", LC_ALL = "C.UTF-8", VIMRUNTIME = vim.env.VIMRUNTIME }
   for name, dir in pairs({
     TMPDIR = "tmp",
     XDG_CONFIG_HOME = "config",
@@ -88,9 +89,8 @@ function M.start(opts)
   if opts.init then
     support.write(self.home .. "/config/nvim/init.lua", opts.init)
   end
-  local prelude = PRELUDE .. ("vim.opt.runtimepath:prepend(vim.json.decode(%q))"):format(
-    vim.json.encode(opts.rtp or { support.root })
-  )
+  local prelude = PRELUDE
+    .. ("vim.opt.runtimepath:prepend(vim.json.decode(%q))"):format(vim.json.encode(opts.rtp or { support.root }))
   local command = { vim.v.progpath, "--headless", "--embed", "-n", "-i", "NONE" }
   vim.list_extend(command, { "--cmd", "lua " .. prelude:gsub("%s*\n%s*", " ") })
   vim.list_extend(command, opts.args or {})

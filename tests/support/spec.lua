@@ -5,7 +5,10 @@ local root = vim.fs.dirname(vim.fs.dirname(vim.fs.dirname(debug.getinfo(1, "S").
 local tools = root .. "/.deps/lua-tools"
 
 -- Set here, not by LUA_PATH: the editors that a spec starts must not find the tools.
-package.path = table.concat({ tools .. "/lib/?.lua", tools .. "/lib/?/init.lua", root .. "/?.lua", root .. "/?/init.lua", package.path }, ";")
+package.path = table.concat(
+  { tools .. "/lib/?.lua", tools .. "/lib/?/init.lua", root .. "/?.lua", root .. "/?/init.lua", package.path },
+  ";"
+)
 package.cpath = tools .. "/clib/?.so;" .. package.cpath
 vim.opt.runtimepath:prepend(root)
 

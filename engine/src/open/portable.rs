@@ -1,0 +1,75 @@
+//! The system calls of [`super`] where only the standard library is at hand (Windows): by path, without owners and modes.
+//!
+//! There a file in a directory cannot be a FIFO, a socket that blocks or a device, and access lists, not modes, say who may
+//! write; so nothing is found untrusted.
+
+use std::ffi::OsString;
+use std::fs::{self, File, Metadata};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Kind, Stat};
+use crate::error::ErrorKind;
+use crate::fingerprint::Fingerprint;
+
+#[derive(Debug)]
+pub(super) struct Dir {
+    path: PathBuf,
+}
+
+impl Dir {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if !fs::metadata(path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self { path: path.to_owned() })
+    }
+
+    pub(super) fn stat(&self, relative: &Path) -> io::Result<Stat> {
+        describe(&fs::symlink_metadata(self.path.join(relative))?)
+    }
+
+    pub(super) fn stat_target(&self, relative: &Path) -> io::Result<Stat> {
+        describe(&fs::metadata(self.path.join(relative))?)
+    }
+
+    pub(super) fn stat_file(&self, file: &File) -> io::Result<Stat> {
+        describe(&file.metadata()?)
+    }
+
+    pub(super) fn open_file(&self, relative: &Path) -> io::Result<File> {
+        File::open(self.path.join(relative))
+    }
+
+    /// The names of all entries in no order.
+    pub(super) fn names(&self, relative: &Path) -> io::Result<Vec<OsString>> {
+        let path = self.path.join(relative);
+        // Listing a file has an error of its own on each system.
+        if !fs::metadata(&path)?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
+    }
+}
+
+fn describe(metadata: &Metadata) -> io::Result<Stat> {
+    let kind = if metadata.is_file() {
+        Kind::Regular
+    } else if metadata.is_symlink() {
+        Kind::Link
+    } else if metadata.is_dir() {
+        Kind::Other("a directory")
+    } else {
+        Kind::Other("a device")
+    };
+    let mtime = metadata.modified()?.into();
+    // Not every file system knows it; then there is one proof less.
+    let ctime = metadata.created().map_or(mtime, Into::into);
+    Ok(Stat { kind, distrust: None, fingerprint: Fingerprint { dev: 0, ino: 0, size: metadata.len(), mtime, ctime } })
+}
+
+/// What only the number of an error tells.
+pub(super) fn special_error(error: &io::Error) -> Option<ErrorKind> {
+    const CANNOT_RESOLVE_FILENAME: i32 = 1921;
+    (cfg!(windows) && error.raw_os_error() == Some(CANNOT_RESOLVE_FILENAME)).then_some(ErrorKind::BrokenLink)
+}
