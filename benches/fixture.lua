@@ -92,7 +92,10 @@ local function write_project(config_dir, name)
   local stem = config_dir .. "/" .. name
   local group = "bench." .. name
   mkdir(stem)
-  write_json(stem .. ".json", { formatter = "prettier", test = { command = "npm test" }, lsp = language_servers({ "tsserver" }, 4) })
+  write_json(
+    stem .. ".json",
+    { formatter = "prettier", test = { command = "npm test" }, lsp = language_servers({ "tsserver" }, 4) }
+  )
   write_json(stem .. "/lsp.json", { lsp = language_servers({ "tsserver", "eslint" }, 8) })
   write(stem .. ".lua", LUA:format(group))
   write(stem .. "/keys.lua", LUA:format(group .. ".keys"))
@@ -126,7 +129,8 @@ local function large_json()
       files = { "lib", "README.md", "index.js" },
     }
     for dependency = 1, index % 8 do
-      package.dependencies["package-" .. (index * 7 + dependency)] = { range = "^" .. dependency .. ".0.0", peer = false }
+      package.dependencies["package-" .. (index * 7 + dependency)] =
+        { range = "^" .. dependency .. ".0.0", peer = false }
     end
     local part = ('"node_modules/package-%d": %s'):format(index, vim.json.encode(package))
     parts[index] = part
