@@ -98,6 +98,7 @@ local function context_around(start_dir)
   return context.new(assert(native.get()).create_context(), setup_options)
 end
 
+--- A path that a user wrote, with `~` and variables expanded.
 ---@param path string
 ---@param cwd? string
 ---@return string?
@@ -134,8 +135,13 @@ local function locate(what)
   local cwd, problem = vim.uv.cwd()
   local ctx = what.ctx or context_around(cwd or "")
   local loading = what.opts and what.opts.loading or {}
-  local wanted = loading.start_dir or (what.ctx and what.ctx.project_root) or ctx.loading.start_dir or cwd
-  local start_dir = wanted and absolute(wanted, cwd)
+  local root = what.ctx and what.ctx.project_root
+  local asked = loading.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
+  local start_dir = root or cwd
+  if asked then
+    start_dir = absolute(asked, cwd)
+  end
   if not start_dir then
     local text = "the current directory cannot be used (%s); change to one that exists"
     return nil, ctx, require("nvim-project-config.errors").new("not_found", text:format(problem))
