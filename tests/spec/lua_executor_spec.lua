@@ -24,7 +24,7 @@ describe("a Lua file", function()
   it("is named by path and line in the stack traces of what it leaves behind", function()
     local p = loaded({
       ["proj/deep/er.lua"] = "not loaded",
-      ["proj/a.lua"] = "function _G.left_behind()\n  return debug.traceback('here')\nend",
+      ["proj/a.lua"] = "function _G.left_behind()\n  local trace = debug.traceback('here')\n  return trace\nend",
     })
     local info = p.child:lua("return debug.getinfo(_G.left_behind, 'S')")
     assert.are.equal("@" .. p.config_dir .. "/proj/a.lua", info.source)

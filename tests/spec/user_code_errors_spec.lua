@@ -3,7 +3,7 @@ local project = require("tests.support.project")
 
 local lua_files = {
   ["proj/syntax.lua"] = { text = "local a = 1\nlocal = 2\n", line = 2, code = "syntax" },
-  ["proj/unfinished.lua"] = { text = "if true then\n", line = 1, code = "syntax" },
+  ["proj/unfinished.lua"] = { text = "if true then\n", line = 2, code = "syntax" },
   ["proj/string.lua"] = { text = "\n\nerror('thrown on purpose')\n", line = 3, says = "thrown on purpose" },
   ["proj/level_zero.lua"] = { text = "\nerror('without a position', 0)\n", line = 2, says = "without a position" },
   ["proj/table.lua"] = { text = "\nerror({ reason = 'in a table' })\n", line = 2, says = "in a table" },

@@ -201,7 +201,6 @@ describe("paths that mean something to a command line are sourced as they are:",
     "two words",
     " lead",
     "tab\tbed",
-    "$HOME",
     "~",
     "[a]",
     "`pwd`",
@@ -209,6 +208,8 @@ describe("paths that mean something to a command line are sourced as they are:",
     "*",
     "<sfile>",
     "a\233",
+    "a\nb",
+    "a ~",
   }
   for _, name in ipairs(hostile) do
     it(vim.inspect(name), function()
