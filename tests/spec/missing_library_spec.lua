@@ -59,7 +59,8 @@ end
 ---@param init? string
 ---@return test.Child
 local function start(dir, init)
-  return support.child({ rtp = { dir }, init = init or [[require("nvim-project-config").setup()]] })
+  init = init or [[require("nvim-project-config").setup()]]
+  return support.child({ rtp = { dir }, init = support.room_for_messages .. init })
 end
 
 ---@param text string

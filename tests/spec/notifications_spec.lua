@@ -15,7 +15,7 @@ local broken = {
 ---@param files table<string, string|true>
 ---@return test.Project
 local function start(files)
-  return project.start({ files = files, before = "_G.options.on_error = nil" })
+  return project.start({ files = files, before = support.room_for_messages .. "_G.options.on_error = nil" })
 end
 
 ---@return table<string, string|true>
@@ -106,7 +106,10 @@ describe("without on_error a user is notified", function()
   it("of what on_load throws, once", function()
     local p = project.start({
       files = {},
-      before = "_G.options.on_error = nil; _G.options.on_load = function() _G.loads = _G.loads + 1; error('in on_load') end",
+      before = support.room_for_messages .. [[
+        _G.options.on_error = nil
+        _G.options.on_load = function() _G.loads = _G.loads + 1; error("in on_load") end
+      ]],
     })
     p:load()
     p:load()
@@ -128,7 +131,7 @@ describe("with on_error a user is notified", function()
   it("of the problem itself when the hook fails, and of the hook's error", function()
     local p = project.start({
       files = { ["proj.lua"] = "error('in the file')" },
-      before = "_G.options.on_error = function() error('in the hook') end",
+      before = support.room_for_messages .. "_G.options.on_error = function() error('in the hook') end",
     })
     assert.are.same({ loaded = true }, p:load())
     local all = table.concat(messages(p), "\n")

@@ -52,7 +52,8 @@ describe("a start_dir that does not exist is one error", function()
 
   it("of the start-up load, told once", function()
     local child = support.child({
-      init = [[require("nvim-project-config").setup({ loading = { start_dir = "/no/such/directory" } })]],
+      init = support.room_for_messages
+        .. [[require("nvim-project-config").setup({ loading = { start_dir = "/no/such/directory" } })]],
     })
     child:wait("#_G.test_notifications > 0")
     child:lua([[require("nvim-project-config").load(function(ctx, err) _G.code = err.code end)]])
@@ -88,7 +89,7 @@ describe("a current directory that was deleted is one error", function()
 
   it("of the start-up load, told once and without a stack trace", function()
     local child = support.child({
-      init = [[
+      init = support.room_for_messages .. [[
         local gone = vim.fn.tempname()
         vim.fn.mkdir(gone)
         vim.fn.chdir(gone)
