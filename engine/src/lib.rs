@@ -11,6 +11,7 @@ pub mod file_cache;
 pub mod fingerprint;
 pub mod json;
 pub mod loads;
+pub mod matcher;
 pub mod name;
 pub mod open;
 pub mod pipeline;

@@ -1,0 +1,252 @@
+//! One directory of a walk: opened relative to the one below it, and asked which names it holds.
+//!
+//! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs an
+//! `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and where a directory may not be
+//! listed, names are asked for one by one, by path.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::matcher::Matcher;
+
+/// An open directory; cheap to clone.
+pub(super) type Handle = sys::Handle;
+
+/// The start directory, resolved.
+#[derive(Debug, Clone)]
+pub(super) struct Start {
+    pub(super) path: PathBuf,
+    pub(super) handle: Option<Handle>,
+}
+
+impl Start {
+    /// Resolves the directory that a user gave.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `Permission` and the like, with the path as it was given.
+    pub(super) fn resolve(given: &Path) -> Result<Self> {
+        if let Some((path, handle)) = sys::open_and_resolve(given) {
+            return Ok(Self { path, handle: Some(handle) });
+        }
+        let failed = |error| Error::io(given, &error);
+        let path = std::fs::canonicalize(given).map_err(failed)?;
+        if !std::fs::metadata(&path).map_err(failed)?.is_dir() {
+            return Err(Error::new(ErrorKind::NotADirectory).at(given));
+        }
+        Ok(Self { path, handle: None })
+    }
+}
+
+/// A directory, and what it holds.
+#[derive(Debug)]
+pub(super) struct Directory {
+    pub(super) path: PathBuf,
+    names: Names,
+}
+
+/// Small directories are listed in one go; in large ones the few names that matter are asked for.
+#[derive(Debug)]
+enum Names {
+    /// Every entry's name, each followed by a NUL.
+    #[cfg(target_os = "linux")]
+    Listed(Vec<u8>),
+    #[cfg(target_os = "linux")]
+    Large(Handle),
+    ByPath,
+}
+
+impl Directory {
+    /// The directory at `path`, of which nothing is opened or listed.
+    pub(super) fn by_path(path: PathBuf) -> Self {
+        Self { path, names: Names::ByPath }
+    }
+
+    /// The directory at `path`, which is already open.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open(path: PathBuf, handle: &Handle) -> Self {
+        let names = match handle.list_if_small() {
+            sys::Listing::Whole(names) => Names::Listed(names),
+            sys::Listing::Large => Names::Large(handle.clone()),
+            sys::Listing::Failed => Names::ByPath,
+        };
+        Self { path, names }
+    }
+
+    /// The directory at `path`, which is already open.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open(path: PathBuf, _: &Handle) -> Self {
+        Self::by_path(path)
+    }
+
+    /// Whether it has an entry of this name, of any kind (a link that leads nowhere counts too).
+    pub(super) fn holds(&self, name: &OsStr) -> bool {
+        // Not a name: empty, `.`, `..`, or a path.
+        if Path::new(name).file_name() != Some(name) {
+            return false;
+        }
+        match &self.names {
+            #[cfg(target_os = "linux")]
+            Names::Listed(names) => names.split(|byte| *byte == 0).any(|entry| entry == name.as_encoded_bytes()),
+            #[cfg(target_os = "linux")]
+            Names::Large(handle) => handle.has(name),
+            Names::ByPath => std::fs::symlink_metadata(self.path.join(name)).is_ok(),
+        }
+    }
+
+    /// Whether it has one of these entries.
+    pub(super) fn holds_any(&self, names: &[&str]) -> bool {
+        names.iter().any(|name| self.holds(OsStr::new(name)))
+    }
+
+    /// Whether the matcher takes it.
+    pub(super) fn matches(&self, matcher: &Matcher) -> bool {
+        matcher.matches_directory(&|name| self.holds(name))
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod sys {
+    use std::ffi::{CStr, OsStr, OsString};
+    use std::fmt::Write as _;
+    use std::mem::MaybeUninit;
+    use std::os::fd::{AsRawFd, OwnedFd};
+    use std::os::unix::ffi::OsStringExt;
+    use std::path::{Path, PathBuf};
+    use std::rc::Rc;
+
+    use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
+    /// Directories whose listing is longer than this many bytes are large: some hundred entries, fetched in one call.
+    const SMALL: usize = 4096;
+
+    #[derive(Debug, Clone)]
+    pub(crate) struct Handle(Rc<OwnedFd>);
+
+    pub(super) enum Listing {
+        Whole(Vec<u8>),
+        Large,
+        Failed,
+    }
+
+    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does not
+    /// work out: no /proc, no permission to list, an unreachable or deleted directory.
+    pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle)> {
+        let fd = rustix::fs::open(path, FLAGS, Mode::empty()).ok()?;
+        let mut link = String::with_capacity(24);
+        write!(link, "/proc/self/fd/{}", fd.as_raw_fd()).ok()?;
+        let resolved = PathBuf::from(OsString::from_vec(rustix::fs::readlink(link, Vec::new()).ok()?.into_bytes()));
+        // The kernel marks what is deleted or unreachable in the text itself, so a path counts when it leads here again.
+        let (here, there) = (rustix::fs::fstat(&fd).ok()?, rustix::fs::stat(&resolved).ok()?);
+        let same = here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+        (same && resolved.is_absolute()).then(|| (resolved, Handle(Rc::new(fd))))
+    }
+
+    impl Handle {
+        pub(crate) fn open(path: &Path) -> Option<Self> {
+            rustix::fs::open(path, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+        }
+
+        pub(crate) fn parent(&self) -> Option<Self> {
+            rustix::fs::openat(&*self.0, "..", FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+        }
+
+        pub(super) fn has(&self, name: &OsStr) -> bool {
+            rustix::fs::statat(&*self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
+        }
+
+        pub(super) fn list_if_small(&self) -> Listing {
+            let mut buffer = [MaybeUninit::uninit(); SMALL];
+            let mut entries = RawDir::new(&*self.0, &mut buffer);
+            let mut names = Vec::with_capacity(256);
+            while let Some(entry) = entries.next() {
+                let Ok(entry) = entry else { return Listing::Failed };
+                names.extend_from_slice(CStr::to_bytes_with_nul(entry.file_name()));
+                // Some file systems fill the buffer in part only, so the list has ended when a second call says so.
+                if entries.is_buffer_empty() {
+                    return if entries.next().is_none() { Listing::Whole(names) } else { Listing::Large };
+                }
+            }
+            Listing::Whole(names)
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod sys {
+    use std::path::{Path, PathBuf};
+
+    /// Never made: everything goes by path here.
+    #[derive(Debug, Clone)]
+    pub(crate) enum Handle {}
+
+    pub(super) fn open_and_resolve(_: &Path) -> Option<(PathBuf, Handle)> {
+        None
+    }
+
+    impl Handle {
+        pub(crate) fn open(_: &Path) -> Option<Self> {
+            None
+        }
+
+        pub(crate) fn parent(&self) -> Option<Self> {
+            match *self {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_large_and_unlisted_directories_answer_alike() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        for (count, expected_small) in [(0, true), (20, true), (300, false)] {
+            let path = root.join(format!("with-{count}"));
+            std::fs::create_dir_all(path.join(".git")).unwrap();
+            for index in 0..count {
+                std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
+            }
+            let listed = match Start::resolve(&path).unwrap() {
+                Start { path, handle: Some(handle) } => Directory::open(path, &handle),
+                Start { path, handle: None } => Directory::by_path(path),
+            };
+            #[cfg(target_os = "linux")]
+            assert_eq!(matches!(listed.names, Names::Listed(_)), expected_small);
+            #[cfg(not(target_os = "linux"))]
+            let _ = expected_small;
+            for directory in [listed, Directory::by_path(path)] {
+                assert!(directory.holds(OsStr::new(".git")));
+                assert!(!directory.holds(OsStr::new(".gi")));
+                assert!(directory.holds_any(&[".hg", ".git"]));
+                assert!(!directory.holds_any(&[".hg", "git", "", ".", "..", ".git/"]));
+            }
+        }
+    }
+
+    #[test]
+    fn a_start_directory_is_resolved_through_links() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        std::fs::create_dir_all(root.join("real/deep")).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(root.join("real"), root.join("link")).unwrap();
+        assert_eq!(Start::resolve(&root.join("link/deep/../deep")).unwrap().path, root.join("real/deep"));
+    }
+
+    #[test]
+    fn what_is_no_directory_is_refused_with_the_path_as_given() {
+        let root = tempfile::tempdir().unwrap();
+        let file = root.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let error = Start::resolve(&file).unwrap_err();
+        assert_eq!((error.kind.clone(), error.path()), (ErrorKind::NotADirectory, Some(&*file)));
+        let missing = root.path().join("./missing/..");
+        let error = Start::resolve(&missing).unwrap_err();
+        assert_eq!((error.kind.clone(), error.path()), (ErrorKind::NotFound, Some(&*missing)));
+    }
+}

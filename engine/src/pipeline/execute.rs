@@ -1,0 +1,266 @@
+//! The last native stage: reads what `find_files` named, parses and merges the JSON, and puts the plan together.
+//!
+//! The work is a list of units that any number of threads take from, so one that hangs holds up nobody; which threads there are, and for how
+//! long they are waited for, is `runner`'s to say. What is read here is run by the Neovim module, not here.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::calls::Look;
+use super::detect::{Level, Nest};
+use super::find_files::{Candidate, Rank, Search};
+use super::runner::{Event, Events};
+use super::{Job, Stop};
+use crate::error::{Error, ErrorKind};
+use crate::file_cache::FileEntry;
+use crate::json::{self, Value};
+use crate::plan::{Plan, PlannedFile, Timings};
+
+/// The part of a load that comes after detection.
+pub(super) struct Work {
+    job: Arc<Job>,
+    /// The plan that is shown for the project so far.
+    previous: Option<Arc<Plan>>,
+    start_dir: PathBuf,
+    nest: Nest,
+    /// `None` where there is no `config_dir`, or nothing to look for in it.
+    search: Option<Search>,
+    began: Instant,
+    detect: Duration,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Debug)]
+struct Queue {
+    units: Vec<(Arc<Unit>, Option<Outcome>)>,
+    /// The first unit that nobody has taken.
+    next: usize,
+    /// Units without an outcome.
+    left: usize,
+}
+
+#[derive(Debug)]
+enum Unit {
+    File(Candidate),
+    /// The directory of a layer's project, which may bring more files.
+    Directory(usize),
+}
+
+#[derive(Debug, Clone)]
+enum Outcome {
+    Read(Arc<FileEntry>),
+    /// No such file; or a directory, whose files are units now.
+    Nothing,
+    Failed(Error),
+}
+
+impl Work {
+    pub(super) fn new(job: Arc<Job>, start_dir: PathBuf, nest: Nest, search: Option<Search>, began: Instant) -> Self {
+        let mut units: Vec<(Arc<Unit>, Option<Outcome>)> = Vec::new();
+        if let Some(search) = &search {
+            let files = search.own_files(&nest, &job.request.kinds).into_iter().map(Unit::File);
+            let directories = (0..nest.levels.len()).map(Unit::Directory);
+            units.extend(files.chain(directories).map(|unit| (Arc::new(unit), None)));
+        }
+        let left = units.len();
+        let queue = Mutex::new(Queue { units, next: 0, left });
+        let previous = nest.levels.last().and_then(|level| (job.shown)(&level.project()));
+        Self { job, previous, start_dir, nest, search, began, detect: began.elapsed(), queue }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many units have been taken and answered, and whether some have not been taken: what tells a slow disk from a quick one.
+    pub(super) fn progress(&self) -> ((usize, usize), bool) {
+        let queue = self.queue();
+        ((queue.next, queue.left), queue.next < queue.units.len())
+    }
+
+    /// Takes units until none is left; whoever answers the last one sends the plan.
+    pub(super) fn run(&self, look: &Look, events: &Events) {
+        if self.queue().units.is_empty() {
+            self.finish(events);
+        }
+        // Nobody listens once a load has been cancelled.
+        while !events.is_closed() {
+            let mut queue = self.queue();
+            let index = queue.next;
+            if index >= queue.units.len() {
+                return;
+            }
+            queue.next += 1;
+            drop(queue);
+            self.handle(index, look, events);
+        }
+    }
+
+    /// Works on one unit. Where its path is being looked at by somebody else, an event says so and the unit stays open.
+    pub(super) fn handle(&self, index: usize, look: &Look, events: &Events) {
+        let unit = Arc::clone(&self.queue().units[index].0);
+        let mut more = Vec::new();
+        let outcome = match catch_unwind(AssertUnwindSafe(|| self.perform(&unit, look, &mut more))) {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(Stop::Blocked(path))) => {
+                // A closed channel means that the load was cancelled.
+                let _ = events.send(Event::Blocked { path, unit: Some(index) });
+                return;
+            }
+            Ok(Err(Stop::Failed(error))) => Outcome::Failed(error.at(self.path(&unit))),
+            Err(panic) => Outcome::Failed(defect(&*panic).at(self.path(&unit))),
+        };
+        look.rest();
+        let mut queue = self.queue();
+        queue.left += more.len();
+        queue.units.extend(more.into_iter().map(|candidate| (Arc::new(Unit::File(candidate)), None)));
+        queue.units[index].1 = Some(outcome);
+        queue.left -= 1;
+        let last = queue.left == 0;
+        drop(queue);
+        if last {
+            self.finish(events);
+        }
+    }
+
+    fn finish(&self, events: &Events) {
+        let _ = events.send(Event::Planned(Box::new(self.plan())));
+    }
+
+    fn perform(&self, unit: &Unit, look: &Look, more: &mut Vec<Candidate>) -> Result<Outcome, Stop> {
+        let Some(search) = &self.search else { return Ok(Outcome::Nothing) };
+        let request = &self.job.request;
+        match unit {
+            Unit::File(candidate) => {
+                look.at(&self.path(unit))?;
+                let entry = self.job.cache.config_file(&search.config_dir, &candidate.relative, &request.limits)?;
+                let Some(entry) = entry else { return Ok(Outcome::Nothing) };
+                if request.kinds[candidate.rank.kind].merged {
+                    // Parsed here, side by side with other reads; the entry keeps it.
+                    let _ = entry.json();
+                }
+                Ok(Outcome::Read(entry))
+            }
+            Unit::Directory(layer) => {
+                more.extend(search.in_directory(&self.nest, *layer, &request.kinds, look)?);
+                Ok(Outcome::Nothing)
+            }
+        }
+    }
+
+    fn path(&self, unit: &Unit) -> PathBuf {
+        let config_dir = self.search.as_ref().map_or(&*self.job.request.config_dir, |search| search.config_dir.path());
+        match unit {
+            Unit::File(candidate) => config_dir.join(&candidate.relative),
+            Unit::Directory(layer) => config_dir.join(self.nest.levels[*layer].name.directory()),
+        }
+    }
+
+    fn rank(unit: &Unit) -> Rank {
+        match unit {
+            Unit::File(candidate) => candidate.rank,
+            Unit::Directory(layer) => Rank::of_directory(*layer),
+        }
+    }
+
+    /// The plan as far as it is known; a unit without an answer is a time-out.
+    pub(super) fn plan(&self) -> Plan {
+        let request = &self.job.request;
+        let after_ms = u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX);
+        let mut units = self.queue().units.clone();
+        units.sort_by_key(|(unit, _)| Self::rank(unit));
+        let read = self.began.elapsed().saturating_sub(self.detect);
+        let merging = Instant::now();
+
+        let (mut files, mut problems, mut json_sources) = (Vec::new(), Vec::new(), Vec::new());
+        for (unit, outcome) in units {
+            let outcome = outcome.unwrap_or_else(|| Outcome::Failed(ErrorKind::Timeout { after_ms }.into()));
+            let Unit::File(candidate) = &*unit else {
+                if let Outcome::Failed(error) = outcome {
+                    problems.push(error.at(self.path(&unit)));
+                }
+                continue;
+            };
+            let merged = request.kinds[candidate.rank.kind].merged;
+            let problem = match outcome {
+                Outcome::Nothing => continue,
+                Outcome::Failed(error) => error,
+                Outcome::Read(entry) => match merged.then(|| entry.json()) {
+                    Some(Err(error)) => error.clone(),
+                    document => {
+                        if document.is_some() {
+                            json_sources.push(Arc::clone(&entry));
+                        }
+                        let Rank { kind, layer, .. } = candidate.rank;
+                        files.push(PlannedFile { path: self.path(&unit), kind, layer, entry });
+                        continue;
+                    }
+                },
+            };
+            let path = self.path(&unit);
+            if merged && !is_gone(&problem) {
+                json_sources.extend(self.last_good(&path));
+            }
+            problems.push(problem.at(path));
+        }
+        let json = self.unchanged(&json_sources).unwrap_or_else(|| merge(&json_sources));
+
+        let levels = &self.nest.levels;
+        let stem = levels.last().map(|level| level.name.file_stem()).unwrap_or_default();
+        Plan {
+            start_dir: self.start_dir.clone(),
+            projects: levels.iter().map(Level::project).collect(),
+            stem: request.config_dir.join(stem),
+            files,
+            json,
+            json_sources,
+            kinds: request.kinds.clone(),
+            problems,
+            timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
+        }
+    }
+}
+
+impl Work {
+    /// The last state of a JSON file that could be read.
+    fn last_good(&self, path: &Path) -> Option<Arc<FileEntry>> {
+        self.previous.as_ref()?.json_sources.iter().find(|entry| entry.path == path).cloned()
+    }
+
+    /// The JSON that is shown, if it was merged from exactly these.
+    fn unchanged(&self, sources: &[Arc<FileEntry>]) -> Option<Arc<Value>> {
+        let previous = self.previous.as_ref()?;
+        let before = &previous.json_sources;
+        let same = before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(a, b));
+        same.then(|| Arc::clone(&previous.json))
+    }
+}
+
+/// Whether the error says that there is no file of this name any more, so that its last values have gone with it.
+fn is_gone(error: &Error) -> bool {
+    matches!(
+        error.kind,
+        ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory
+    )
+}
+
+/// The documents laid over each other.
+fn merge(sources: &[Arc<FileEntry>]) -> Arc<Value> {
+    let mut documents = sources.iter().filter_map(|entry| entry.json().as_ref().ok()?.as_ref());
+    let Some(first) = documents.next() else { return Arc::new(Value::Object(Default::default())) };
+    // One document, however large, is shared and not copied.
+    let mut merged = Arc::clone(first);
+    for document in documents {
+        json::merge(Arc::make_mut(&mut merged), Value::clone(document));
+    }
+    merged
+}
+
+/// What a panic becomes.
+pub(super) fn defect(panic: &(dyn Any + Send)) -> Error {
+    let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+    ErrorKind::Runtime(format!("a defect in nvim-project-config: {}", text.unwrap_or("panic without a message"))).into()
+}

@@ -1,0 +1,238 @@
+//! The third stage: which files in `config_dir` belong to the projects of the nest.
+//!
+//! A project's own files have known names, so they are asked for and `config_dir` itself is never listed, however full it is; only the
+//! projects' directories are. Whether a file is there and fit to be read is found out when it is read, in `execute`.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::calls::Look;
+use super::detect::{Level, Nest};
+use super::{Kind, Stop, packages};
+use crate::error::ErrorKind;
+use crate::matcher::Matcher;
+use crate::open::ConfigDir;
+
+/// What one `find_files` stage lets through.
+#[derive(Debug)]
+pub(super) struct Filter {
+    pub(super) extensions: Option<Vec<String>>,
+    pub(super) matcher: Option<Matcher>,
+}
+
+/// Where to look, and for what.
+#[derive(Debug)]
+pub(super) struct Search {
+    pub(super) config_dir: ConfigDir,
+    pub(super) filters: Vec<Filter>,
+}
+
+/// A file that may exist.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    /// Its path relative to `config_dir`.
+    pub(super) relative: PathBuf,
+    /// Its place in the order of execution.
+    pub(super) rank: Rank,
+}
+
+/// The order of execution: by kind, then outermost project first, own file before directory, then as found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Rank {
+    pub(super) kind: usize,
+    pub(super) layer: usize,
+    in_directory: bool,
+    position: usize,
+}
+
+impl Rank {
+    /// Where a directory itself stands: what is wrong with it is told before what is wrong with files.
+    pub(super) fn of_directory(layer: usize) -> Self {
+        Self { kind: 0, layer, in_directory: false, position: 0 }
+    }
+}
+
+impl Search {
+    /// The names that the projects' own files would have.
+    pub(super) fn own_files(&self, nest: &Nest, kinds: &[Kind]) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for (layer, level) in nest.levels.iter().enumerate() {
+            let stem = level.name.file_stem();
+            for (kind, position, extension) in extensions(kinds) {
+                let mut relative = stem.clone().into_os_string();
+                relative.push(extension);
+                let relative = PathBuf::from(relative);
+                if relative.file_name().is_some_and(|name| self.lets_through(name, extension)) {
+                    candidates.push(Candidate { relative, rank: Rank { kind, layer, in_directory: false, position } });
+                }
+            }
+        }
+        candidates
+    }
+
+    /// The files in the directory of a layer's project, those of its packages left out.
+    pub(super) fn in_directory(
+        &self,
+        nest: &Nest,
+        layer: usize,
+        kinds: &[Kind],
+        look: &Look,
+    ) -> Result<Vec<Candidate>, Stop> {
+        let level = &nest.levels[layer];
+        let directory = level.name.directory();
+        look.at(&self.config_dir.path().join(&directory))?;
+        let names = match self.config_dir.list(&directory) {
+            Ok(names) => names.unwrap_or_default(),
+            // A file that is called like the project, without an extension: nothing of this plugin's.
+            Err(error) if error.kind == ErrorKind::NotADirectory => Vec::new(),
+            Err(error) => return Err(error.into()),
+        };
+        let mut files: Vec<(OsString, usize)> = names
+            .into_iter()
+            .filter_map(|name| {
+                let extension = extension(&name)?;
+                let kind = kind_of(kinds, extension)?;
+                self.lets_through(&name, extension).then_some((name, kind))
+            })
+            .collect();
+        if let Some(package) = nest.levels.get(layer + 1) {
+            let package = package.name.file_stem();
+            files.retain(|(name, _)| package.file_name() != Some(stem(name)));
+        }
+        if nest.has_packages && !files.is_empty() {
+            let foreign = packages_among(level, &files, look)?;
+            files.retain(|(name, _)| !foreign.contains(stem(name)));
+        }
+        let candidate = |(position, (name, kind)): (usize, (OsString, usize))| Candidate {
+            relative: directory.join(name),
+            rank: Rank { kind, layer, in_directory: true, position },
+        };
+        Ok(files.into_iter().enumerate().map(candidate).collect())
+    }
+
+    fn lets_through(&self, name: &OsStr, extension: &str) -> bool {
+        self.filters.iter().any(|filter| {
+            filter.extensions.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| wanted == extension))
+                && filter.matcher.as_ref().is_none_or(|matcher| matcher.matches_name(name))
+        })
+    }
+}
+
+/// The stems of files that are named after packages of the level's project.
+fn packages_among(level: &Level, files: &[(OsString, usize)], look: &Look) -> Result<HashSet<OsString>, Stop> {
+    let stem_of = |package: &OsStr| -> Option<OsString> {
+        Some(level.name.child(package).ok()?.file_stem().file_name()?.to_owned())
+    };
+    // A stem that no name is encoded to belongs to no package.
+    let names = files.iter().filter_map(|(name, _)| {
+        let stem = stem(name);
+        decode(stem).filter(|package| stem_of(package).as_deref() == Some(stem))
+    });
+    look.at(&level.root)?;
+    let packages = packages::among(&level.root, &names.collect());
+    Ok(packages.iter().filter_map(|package| stem_of(package)).collect())
+}
+
+/// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a package's files are
+/// recognised when the package is the next level.)
+fn decode(stem: &OsStr) -> Option<OsString> {
+    let bytes = stem.as_encoded_bytes();
+    if !bytes.contains(&b'%') {
+        return Some(stem.to_owned());
+    }
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(&byte) = rest.next() {
+        if byte == b'%' {
+            let mut digit = || char::from(*rest.next()?).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+            decoded.push((digit()? << 4) | digit()?);
+        } else {
+            decoded.push(byte);
+        }
+    }
+    to_os_string(decoded)
+}
+
+#[cfg(unix)]
+fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
+    use std::os::unix::ffi::OsStringExt;
+    Some(OsString::from_vec(bytes))
+}
+
+#[cfg(not(unix))]
+fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
+    String::from_utf8(bytes).ok().map(OsString::from)
+}
+
+/// Every extension of every kind once, in order: kind, position within the kind, extension.
+fn extensions(kinds: &[Kind]) -> impl Iterator<Item = (usize, usize, &str)> {
+    kinds.iter().enumerate().flat_map(move |(kind, known)| {
+        let own = known.extensions.iter().enumerate();
+        own.map(move |(position, extension)| (kind, position, extension.as_str()))
+            // An extension that two kinds claim is the first one's, and no file runs twice.
+            .filter(move |(kind, position, extension)| place_of(kinds, extension) == Some((*kind, *position)))
+    })
+}
+
+fn place_of(kinds: &[Kind], extension: &str) -> Option<(usize, usize)> {
+    kinds.iter().enumerate().find_map(|(kind, known)| {
+        let position = known.extensions.iter().position(|own| own == extension)?;
+        Some((kind, position))
+    })
+}
+
+fn kind_of(kinds: &[Kind], extension: &str) -> Option<usize> {
+    place_of(kinds, extension).map(|(kind, _)| kind)
+}
+
+/// `.lua` of `a.b.lua`; a dot at the start begins no extension.
+fn extension(name: &OsStr) -> Option<&str> {
+    let (_, extension) = name.as_encoded_bytes().split_at(dot(name)?);
+    std::str::from_utf8(extension).ok()
+}
+
+/// `a.b` of `a.b.lua`.
+fn stem(name: &OsStr) -> &OsStr {
+    Path::new(name).file_stem().unwrap_or(name)
+}
+
+fn dot(name: &OsStr) -> Option<usize> {
+    name.as_encoded_bytes().iter().rposition(|byte| *byte == b'.').filter(|dot| *dot > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_dot_makes_the_extension() {
+        for (name, expected) in
+            [("a.lua", Some(".lua")), ("a.b.lua", Some(".lua")), ("a.", Some(".")), (".lua", None), ("lua", None)]
+        {
+            assert_eq!(extension(OsStr::new(name)), expected, "{name}");
+        }
+        assert_eq!(stem(OsStr::new("a.b.lua")), "a.b");
+    }
+
+    #[test]
+    fn an_extension_belongs_to_the_first_kind_that_claims_it() {
+        let kind = |name: &str, extensions: &[&str]| Kind {
+            name: name.into(),
+            extensions: extensions.iter().map(|extension| (*extension).into()).collect(),
+            merged: false,
+        };
+        let kinds = [kind("json", &[".json", ".jsonc"]), kind("other", &[".jsonc", ".toml", ".toml"])];
+        let all: Vec<_> = extensions(&kinds).collect();
+        assert_eq!(all, [(0, 0, ".json"), (0, 1, ".jsonc"), (1, 1, ".toml")]);
+    }
+
+    #[test]
+    fn a_stem_is_decoded_to_the_name_it_stands_for() {
+        assert_eq!(decode(OsStr::new("plain")), Some("plain".into()));
+        assert_eq!(decode(OsStr::new("a%0Ab%25")), Some("a\nb%".into()));
+        for broken in ["%", "a%4", "%zz", "%~00"] {
+            assert_eq!(decode(OsStr::new(broken)), None);
+        }
+    }
+}

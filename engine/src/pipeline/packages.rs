@@ -1,0 +1,103 @@
+//! Which names are those of a project's packages: their files, kept in the project's directory, are theirs alone.
+//!
+//! Asked by `find_files`, once for all candidates of one directory. A package is a directory with a manifest at most two levels below the
+//! root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a link, and neither a
+//! repository nor inside another package, whose names would be others.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use super::detect::{MANIFESTS, VCS_MARKERS};
+use super::directory::Directory;
+use super::walk::{is_foreign, subdirectories};
+
+/// Second levels are searched as long as that takes at most so many looks (directories × names, about 1 µs each). In roots with more, packages
+/// are found directly below the root only.
+const MOST_LOOKS: usize = 20_000;
+
+/// Those of `names` (directory names, not encoded) that belong to a package of the project at `root`.
+pub(super) fn among(root: &Path, names: &HashSet<OsString>) -> HashSet<OsString> {
+    let mut packages = HashSet::new();
+    if names.is_empty() {
+        return packages;
+    }
+    let directories = subdirectories(root);
+    packages.extend(directories.iter().filter(|name| names.contains(*name) && is_package(&root.join(name))).cloned());
+    let open = names.iter().filter(|name| !packages.contains(*name) && may_be_package(name));
+    let open: Vec<&OsString> = open.collect();
+    if open.len().saturating_mul(directories.len()) > MOST_LOOKS {
+        return packages;
+    }
+    for parent in directories {
+        let parent = root.join(parent);
+        let mut below = open.iter().filter(|name| is_package(&parent.join(name))).peekable();
+        if below.peek().is_some() && !is_package(&parent) && !is_repository(&parent) {
+            packages.extend(below.map(|name| OsString::clone(name)));
+        }
+    }
+    packages
+}
+
+fn may_be_package(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
+}
+
+fn is_package(path: &Path) -> bool {
+    let is_directory = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    is_directory && Directory::by_path(path.to_path_buf()).holds_any(&MANIFESTS) && !is_repository(path)
+}
+
+fn is_repository(path: &Path) -> bool {
+    Directory::by_path(path.to_path_buf()).holds_any(&VCS_MARKERS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_packages_two_levels_down_and_nothing_else() {
+        let root = tempfile::tempdir().unwrap();
+        for package in [
+            "backend",
+            "packages/frontend",
+            "apps/three/deep",
+            "backend/inner",
+            ".hidden",
+            ".github/action",
+            "node_modules/left-pad",
+            "vendor/lib",
+            "module",
+            "checkout/theirs",
+        ] {
+            std::fs::create_dir_all(root.path().join(package)).unwrap();
+            std::fs::write(root.path().join(package).join("package.json"), "{}").unwrap();
+        }
+        std::fs::create_dir_all(root.path().join("plain/src")).unwrap();
+        std::fs::write(root.path().join("module/.git"), "gitdir: ../.git/modules/module").unwrap();
+        std::fs::create_dir(root.path().join("checkout/.hg")).unwrap();
+        let all = [
+            "backend", "frontend", "deep", "inner", ".hidden", "action", "left-pad", "lib", "module", "theirs",
+            "plain", "src", "packages", "absent",
+        ];
+        let found = among(root.path(), &all.map(OsString::from).into());
+        assert_eq!(found, ["backend", "frontend"].map(OsString::from).into());
+    }
+
+    #[test]
+    fn a_root_with_very_many_directories_is_searched_one_level_deep() {
+        let root = tempfile::tempdir().unwrap();
+        for index in 0..101 {
+            std::fs::create_dir(root.path().join(format!("dir-{index}"))).unwrap();
+        }
+        for package in ["near", "dir-0/far"] {
+            std::fs::create_dir(root.path().join(package)).unwrap();
+            std::fs::write(root.path().join(package).join("go.mod"), "").unwrap();
+        }
+        let few: HashSet<OsString> = ["near", "far"].map(OsString::from).into();
+        assert_eq!(among(root.path(), &few), few);
+        let many = few.iter().cloned().chain((0..200).map(|index| format!("name-{index}").into())).collect();
+        assert_eq!(among(root.path(), &many), ["near"].map(OsString::from).into());
+    }
+}

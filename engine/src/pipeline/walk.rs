@@ -1,0 +1,121 @@
+//! The first stage: directories from the start directory up to `/` (or down from it), one after the other, as they are asked for.
+//!
+//! What they mean is decided in `detect`. Nothing is read further than the next stage asks, so a walk ends at the repository.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use super::calls::Look;
+use super::directory::{Directory, Handle, Start};
+use super::{Direction, Stop};
+use crate::matcher::Matcher;
+
+/// Directories that hold other people's code: nothing below them is a package of this project.
+const FOREIGN: [&str; 3] = ["node_modules", "vendor", "target"];
+
+/// A walk down ends after this many directories: it would else read a whole disk for an answer that is near the top or nowhere.
+const MOST_DOWN: usize = 10_000;
+
+/// The directories of a walk, in order, kept once seen (several stages may look at them).
+#[derive(Debug)]
+pub(super) struct Dirs<'a> {
+    look: &'a Look,
+    seen: Vec<Directory>,
+    ahead: Ahead,
+    matcher: Option<Matcher>,
+}
+
+#[derive(Debug)]
+enum Ahead {
+    Nothing,
+    Up { next: PathBuf, reach: Reach },
+    Down { queue: VecDeque<PathBuf>, left: usize },
+}
+
+/// How to open the next directory up.
+#[derive(Debug)]
+enum Reach {
+    Open(Handle),
+    FromBelow(Handle),
+    ByPath,
+}
+
+impl<'a> Dirs<'a> {
+    /// The start directory alone: what the stages see without a walk.
+    pub(super) fn only(look: &'a Look, start: PathBuf) -> Self {
+        Self { look, seen: vec![Directory::by_path(start)], ahead: Ahead::Nothing, matcher: None }
+    }
+
+    /// A walk that begins with `start`; directories that do not match are passed over.
+    pub(super) fn walk(look: &'a Look, start: Start, direction: Direction, matcher: Option<Matcher>) -> Self {
+        let ahead = match direction {
+            Direction::Up => Ahead::Up { next: start.path, reach: start.handle.map_or(Reach::ByPath, Reach::Open) },
+            Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
+        };
+        Self { look, seen: Vec::new(), ahead, matcher }
+    }
+
+    /// The directory at `index`, reading on as far as needed; `None` beyond the last.
+    pub(super) fn get(&mut self, index: usize) -> Result<Option<&Directory>, Stop> {
+        while self.seen.len() <= index {
+            let Some(directory) = self.advance()? else { return Ok(None) };
+            if self.matcher.as_ref().is_none_or(|matcher| directory.matches(matcher)) {
+                self.seen.push(directory);
+            }
+        }
+        Ok(self.seen.get(index))
+    }
+
+    fn advance(&mut self) -> Result<Option<Directory>, Stop> {
+        match &mut self.ahead {
+            Ahead::Nothing => Ok(None),
+            Ahead::Up { next, reach } => {
+                self.look.at(next)?;
+                let path = std::mem::take(next);
+                // What may be entered but not listed cannot be opened, and the way up goes on by path.
+                let handle = match std::mem::replace(reach, Reach::ByPath) {
+                    Reach::Open(handle) => Some(handle),
+                    Reach::FromBelow(below) => below.parent(),
+                    Reach::ByPath => Handle::open(&path),
+                };
+                let parent = path.parent().map(Path::to_path_buf);
+                let directory = match &handle {
+                    Some(handle) => Directory::open(path, handle),
+                    None => Directory::by_path(path),
+                };
+                self.ahead = match parent {
+                    Some(next) => Ahead::Up { next, reach: handle.map_or(Reach::ByPath, Reach::FromBelow) },
+                    None => Ahead::Nothing,
+                };
+                Ok(Some(directory))
+            }
+            Ahead::Down { queue, left } => {
+                let Some(path) = queue.pop_front() else { return Ok(None) };
+                self.look.at(&path)?;
+                let mut below = subdirectories(&path);
+                below.sort();
+                below.truncate(*left);
+                *left -= below.len();
+                queue.extend(below.iter().map(|name| path.join(name)));
+                Ok(Some(Directory::by_path(path)))
+            }
+        }
+    }
+}
+
+/// The names of the directories in `path` that may be packages, in no order: nothing hidden, no links, nothing foreign.
+pub(super) fn subdirectories(path: &Path) -> Vec<OsString> {
+    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
+    entries
+        .flatten()
+        .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
+        .map(|entry| entry.file_name())
+        .filter(|name| !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name))
+        .collect()
+}
+
+/// Whether a directory of this name holds other people's code.
+pub(super) fn is_foreign(name: &OsStr) -> bool {
+    FOREIGN.iter().any(|foreign| name == *foreign)
+}

@@ -1,0 +1,202 @@
+//! Golden plans: each file in `golden/` describes a tree and what is planned in it.
+//!
+//! The tree is made in a temporary directory and planned with the public API. `UPDATE_GOLDEN=1` writes what came out; the
+//! change is then to be read like code.
+#![cfg(unix)]
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::file_cache::FileCache;
+use engine::matcher::Matcher;
+use engine::open::Limits;
+use engine::pipeline::{Detect, Direction, Engine, Kind, Request, Stage};
+use engine::plan::Plan;
+
+const EXPECTED: &str = "== plan";
+
+#[test]
+fn plans_are_as_described() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut failures = String::new();
+    let mut cases: Vec<PathBuf> = fs::read_dir(golden).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    assert!(!cases.is_empty());
+    for case in cases {
+        let text = fs::read_to_string(&case).unwrap();
+        let (description, expected) = text.split_once(EXPECTED).expect("a case has an expected plan");
+        let found = plan_described_by(description);
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&case, format!("{description}{EXPECTED}\n{found}")).unwrap();
+        } else if expected.trim() != found.trim() {
+            writeln!(failures, "{}:\n--- expected{expected}--- found\n{found}", case.display()).unwrap();
+        }
+    }
+    assert!(failures.is_empty(), "{failures}");
+}
+
+/// Lines of a description, in which `\n`, `\\` and `\xNN` stand for bytes of a name:
+///
+/// ```text
+/// # a remark
+/// dir/                a directory, with all above it
+/// file                an empty file
+/// file: content       a file with one line; `$ROOT` is the directory that all is in
+/// link -> target      a symbolic link
+/// pipe |              a FIFO
+/// start = dir         where the walk begins
+/// home = dir          the home directory
+/// stages = …          names, see `stages`
+/// ```
+///
+/// The configuration is in `config/`.
+fn plan_described_by(description: &str) -> String {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let mut settings = BTreeMap::new();
+    for line in description.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        if let Some((key, value)) = line.split_once(" = ") {
+            settings.insert(key, value);
+        } else {
+            make(&root, line);
+        }
+    }
+    let request = Request {
+        start_dir: root.join(unescape(settings["start"])),
+        home: settings.get("home").map(|home| root.join(home)),
+        stages: settings.get("stages").map_or_else(Stage::default_pipeline, |stages| stages_called(stages)),
+        ..request(&root)
+    };
+    match plan(request) {
+        Ok(plan) => describe(&root, &plan),
+        Err(error) => format!("error {} {}\n", error.kind.code(), shown(&root, error.path().unwrap())),
+    }
+}
+
+fn make(root: &Path, line: &str) {
+    let at = |name: &str| {
+        let path = root.join(unescape(name));
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        path
+    };
+    if let Some((link, target)) = line.split_once(" -> ") {
+        std::os::unix::fs::symlink(target.replace("$ROOT", root.to_str().unwrap()), at(link)).unwrap();
+    } else if let Some(pipe) = line.strip_suffix(" |") {
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, at(pipe), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    } else if let Some((file, content)) = line.split_once(": ") {
+        fs::write(at(file), format!("{}\n", content.replace("$ROOT", root.to_str().unwrap()))).unwrap();
+    } else if let Some(directory) = line.strip_suffix('/') {
+        fs::create_dir_all(at(directory)).unwrap();
+    } else {
+        fs::write(at(line), "").unwrap();
+    }
+}
+
+fn stages_called(names: &str) -> Vec<Stage> {
+    let markers = |names: &str| Matcher::Any(names.split('|').map(|name| Matcher::Literal(name.into())).collect());
+    let stage = |word: &str| match word.split_once(':').unwrap_or((word, "")) {
+        ("up", _) => Stage::Walk { direction: Direction::Up, matcher: None },
+        ("up-with", names) => Stage::Walk { direction: Direction::Up, matcher: Some(markers(names)) },
+        ("down", _) => Stage::Walk { direction: Direction::Down, matcher: None },
+        ("detect", "") => Stage::Detect(Detect::Default),
+        ("detect", names) => Stage::Detect(Detect::Matching { matcher: markers(names), override_: false }),
+        ("override", names) => Stage::Detect(Detect::Matching { matcher: markers(names), override_: true }),
+        ("find", "") => Stage::FindFiles { extensions: None, matcher: None },
+        ("find", names) => {
+            Stage::FindFiles { extensions: Some(names.split('|').map(String::from).collect()), matcher: None }
+        }
+        ("find-called", names) => Stage::FindFiles { extensions: None, matcher: Some(markers(names)) },
+        ("execute", _) => Stage::Execute,
+        (other, _) => panic!("no stage is called {other}"),
+    };
+    names.split_whitespace().map(stage).collect()
+}
+
+fn request(root: &Path) -> Request {
+    let kind = |name: &str, extensions: &[&str]| Kind {
+        name: name.into(),
+        extensions: extensions.iter().map(|extension| String::from(*extension)).collect(),
+        merged: name == "json",
+    };
+    Request {
+        start_dir: root.to_path_buf(),
+        config_dir: root.join("config"),
+        stages: Stage::default_pipeline(),
+        kinds: vec![kind("json", &[".json", ".jsonc"]), kind("lua", &[".lua"]), kind("vim", &[".vim"])],
+        limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
+        timeout: Duration::from_secs(60),
+        home: None,
+    }
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap()
+}
+
+fn plan(request: Request) -> engine::error::Result<Plan> {
+    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None))
+}
+
+fn describe(root: &Path, plan: &Plan) -> String {
+    let mut text = String::new();
+    for project in &plan.projects {
+        writeln!(text, "project {} in {}", escape(&project.name), shown(root, &project.root)).unwrap();
+    }
+    writeln!(text, "stem {}", shown(root, &plan.stem)).unwrap();
+    for file in &plan.files {
+        let kind = ["json", "lua", "vim"][file.kind];
+        assert_eq!(file.path, file.entry.path);
+        writeln!(text, "{kind} of {}: {}", escape(&plan.projects[file.layer].name), shown(root, &file.path)).unwrap();
+    }
+    writeln!(text, "merged {}", plan.json).unwrap();
+    for problem in &plan.problems {
+        writeln!(text, "problem {} {}", problem.kind.code(), shown(root, problem.path().unwrap())).unwrap();
+    }
+    text
+}
+
+fn shown(root: &Path, path: &Path) -> String {
+    match path.strip_prefix(root) {
+        Ok(inside) if inside.as_os_str().is_empty() => ".".into(),
+        Ok(inside) => escape(inside.as_os_str()),
+        Err(_) => panic!("{} lies outside the case's directory", path.display()),
+    }
+}
+
+fn escape(name: &OsStr) -> String {
+    let mut text = String::new();
+    for chunk in name.as_bytes().utf8_chunks() {
+        text.push_str(&chunk.valid().replace('\\', "\\\\").replace('\n', "\\n"));
+        for byte in chunk.invalid() {
+            write!(text, "\\x{byte:02X}").unwrap();
+        }
+    }
+    text
+}
+
+fn unescape(text: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'\\' {
+            bytes.push(byte);
+            continue;
+        }
+        match rest.next() {
+            Some(b'n') => bytes.push(b'\n'),
+            Some(b'x') => {
+                let digits = [rest.next().unwrap(), rest.next().unwrap()];
+                bytes.push(u8::from_str_radix(std::str::from_utf8(&digits).unwrap(), 16).unwrap());
+            }
+            other => bytes.push(other.unwrap()),
+        }
+    }
+    OsString::from_vec(bytes).into()
+}
