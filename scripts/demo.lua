@@ -40,7 +40,7 @@ end
 local function show(ctx, total_ms)
   line("You are in   %s", short(assert(vim.uv.cwd())))
   line("Project      %s", ctx.project_name)
-  line("Root         %s", short(ctx.project_root))
+  line("Root         %s", short(ctx.project_root --[[@as string]]))
   for index, project in ipairs(ctx.projects) do
     line("%s%-20s %s", index == 1 and "Levels       " or "             ", project.name, short(project.root))
   end
@@ -91,7 +91,7 @@ require("nvim-project-config").setup({
 
 if headless then
   vim.defer_fn(function()
-    io.stderr:write("demo: nothing was loaded; :messages says:\n", vim.fn.execute("messages"), "\n")
+    io.stderr:write(("\ndemo: nothing was loaded within %d s\n"):format(DEADLINE_MS / 1000))
     vim.cmd("1cquit")
   end, DEADLINE_MS)
 end
