@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::file_cache::{FileCache, Limits};
+use engine::file_cache::FileCache;
 use engine::matcher::Matcher;
+use engine::open::Limits;
 use engine::pipeline::{Detect, Direction, Engine, Kind, Request, Stage};
 use engine::plan::Plan;
 

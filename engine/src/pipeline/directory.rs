@@ -81,10 +81,6 @@ impl Directory {
 
     /// Whether it has an entry of this name, of any kind (a link that leads nowhere counts too).
     pub(super) fn holds(&self, name: &OsStr) -> bool {
-        // Not a name: empty, `.`, `..`, or a path.
-        if Path::new(name).file_name() != Some(name) {
-            return false;
-        }
         match &self.names {
             #[cfg(target_os = "linux")]
             Names::Listed(names) => names.split(|byte| *byte == 0).any(|entry| entry == name.as_encoded_bytes()),
@@ -96,18 +92,55 @@ impl Directory {
 
     /// Whether it has one of these entries.
     pub(super) fn holds_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.holds(OsStr::new(name)))
+        match &self.names {
+            // One pass over the entries: nearly all differ from all names in length or first byte.
+            #[cfg(target_os = "linux")]
+            Names::Listed(entries) => {
+                entries.split(|byte| *byte == 0).any(|entry| names.iter().any(|name| name.as_bytes() == entry))
+            }
+            _ => names.iter().any(|name| self.holds(OsStr::new(name))),
+        }
     }
 
     /// Whether the matcher takes it.
     pub(super) fn matches(&self, matcher: &Matcher) -> bool {
-        matcher.matches_directory(&|name| self.holds(name))
+        // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
+        matcher.matches_directory(&|name| Path::new(name).file_name() == Some(name) && self.holds(name))
+    }
+}
+
+/// A directory that is asked for paths below it.
+#[derive(Debug)]
+pub(super) struct Base<'a> {
+    path: &'a Path,
+    handle: Option<Handle>,
+}
+
+impl<'a> Base<'a> {
+    pub(super) fn open(path: &'a Path) -> Self {
+        Self { path, handle: Handle::open(path) }
+    }
+
+    /// Whether there is anything at this path; a link at its end is not followed.
+    pub(super) fn holds(&self, relative: &Path) -> bool {
+        match &self.handle {
+            Some(handle) => handle.has(relative.as_os_str()),
+            None => std::fs::symlink_metadata(self.path.join(relative)).is_ok(),
+        }
+    }
+
+    /// Whether a directory is at this path, and not a link to one.
+    pub(super) fn holds_directory(&self, relative: &Path) -> bool {
+        match &self.handle {
+            Some(handle) => handle.has_directory(relative),
+            None => std::fs::symlink_metadata(self.path.join(relative)).is_ok_and(|metadata| metadata.is_dir()),
+        }
     }
 }
 
 #[cfg(target_os = "linux")]
 mod sys {
-    use std::ffi::{CStr, OsStr, OsString};
+    use std::ffi::{OsStr, OsString};
     use std::fmt::Write as _;
     use std::mem::MaybeUninit;
     use std::os::fd::{AsRawFd, OwnedFd};
@@ -115,7 +148,7 @@ mod sys {
     use std::path::{Path, PathBuf};
     use std::rc::Rc;
 
-    use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
     const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -157,13 +190,21 @@ mod sys {
             rustix::fs::statat(&*self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
         }
 
+        pub(super) fn has_directory(&self, relative: &Path) -> bool {
+            rustix::fs::statat(&*self.0, relative, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        }
+
         pub(super) fn list_if_small(&self) -> Listing {
             let mut buffer = [MaybeUninit::uninit(); SMALL];
             let mut entries = RawDir::new(&*self.0, &mut buffer);
             let mut names = Vec::with_capacity(256);
             while let Some(entry) = entries.next() {
                 let Ok(entry) = entry else { return Listing::Failed };
-                names.extend_from_slice(CStr::to_bytes_with_nul(entry.file_name()));
+                let name = entry.file_name().to_bytes_with_nul();
+                if name != b".\0" && name != b"..\0" {
+                    names.extend_from_slice(name);
+                }
                 // Some file systems fill the buffer in part only, so the list has ended when a second call says so.
                 if entries.is_buffer_empty() {
                     return if entries.next().is_none() { Listing::Whole(names) } else { Listing::Large };
@@ -176,6 +217,7 @@ mod sys {
 
 #[cfg(not(target_os = "linux"))]
 mod sys {
+    use std::ffi::OsStr;
     use std::path::{Path, PathBuf};
 
     /// Never made: everything goes by path here.
@@ -192,6 +234,14 @@ mod sys {
         }
 
         pub(crate) fn parent(&self) -> Option<Self> {
+            match *self {}
+        }
+
+        pub(super) fn has(&self, _: &OsStr) -> bool {
+            match *self {}
+        }
+
+        pub(super) fn has_directory(&self, _: &Path) -> bool {
             match *self {}
         }
     }
@@ -223,7 +273,10 @@ mod tests {
                 assert!(directory.holds(OsStr::new(".git")));
                 assert!(!directory.holds(OsStr::new(".gi")));
                 assert!(directory.holds_any(&[".hg", ".git"]));
-                assert!(!directory.holds_any(&[".hg", "git", "", ".", "..", ".git/"]));
+                assert!(!directory.holds_any(&[".hg", "git"]));
+                for no_name in ["", ".", "..", ".git/", "./.git"] {
+                    assert!(!directory.matches(&Matcher::Literal(no_name.into())));
+                }
             }
         }
     }

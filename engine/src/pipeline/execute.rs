@@ -57,13 +57,7 @@ enum Outcome {
 }
 
 impl Work {
-    pub(super) fn new(
-        job: Arc<Job>,
-        start_dir: PathBuf,
-        nest: Nest,
-        search: Option<Search>,
-        began: Instant,
-    ) -> Self {
+    pub(super) fn new(job: Arc<Job>, start_dir: PathBuf, nest: Nest, search: Option<Search>, began: Instant) -> Self {
         let mut units: Vec<(Arc<Unit>, Option<Outcome>)> = Vec::new();
         if let Some(search) = &search {
             let files = search.own_files(&nest, &job.request.kinds).into_iter().map(Unit::File);
@@ -229,7 +223,10 @@ impl Work {
 
 /// Whether the error says that there is no file of this name any more, so that its last values have gone with it.
 fn is_gone(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory)
+    matches!(
+        error.kind,
+        ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory
+    )
 }
 
 /// The documents laid over each other.

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 use super::calls::Look;
 use super::detect::{Level, Nest};
 use super::{Kind, Stop, packages};
-use crate::error::ErrorKind;
 use crate::matcher::Matcher;
 use crate::open::ConfigDir;
 
@@ -82,12 +81,7 @@ impl Search {
         let level = &nest.levels[layer];
         let directory = level.name.directory();
         look.at(&self.config_dir.path().join(&directory))?;
-        let names = match self.config_dir.list(&directory) {
-            Ok(names) => names.unwrap_or_default(),
-            // A file that is called like the project, without an extension: nothing of this plugin's.
-            Err(error) if error.kind == ErrorKind::NotADirectory => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let names = self.config_dir.list(&directory)?.unwrap_or_default();
         let mut files: Vec<(OsString, usize)> = names
             .into_iter()
             .filter_map(|name| {

@@ -46,6 +46,8 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
     let deadline = Instant::now() + job.request.timeout;
     let (events, mut reports) = mpsc::unbounded_channel();
     let mut beginning = begin(&job, &events);
+    // The path of somebody else's that the beginning waits for.
+    let mut awaited = None;
     let mut work: Option<Arc<Work>> = None;
     let mut threads = 1;
     let mut progress = None;
@@ -58,11 +60,14 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
             Ok(Some(Event::Planned(plan))) => return Ok(*plan),
             Ok(Some(Event::Failed(error))) => return Err(error),
             Ok(Some(Event::Blocked { path, unit })) => {
+                if unit.is_none() {
+                    awaited = Some(path.clone());
+                }
                 tokio::spawn(report_release(Arc::clone(&job.calls), path, unit, events.clone(), deadline));
             }
             Ok(Some(Event::Released { unit })) => match (unit, &work) {
                 (Some(unit), Some(work)) => join(work, Some(unit), &job.calls, &events),
-                _ => beginning = begin(&job, &events),
+                _ => (awaited, beginning) = (None, begin(&job, &events)),
             },
             Ok(None) => return Err(ErrorKind::Runtime("the threads of a load have vanished".into()).into()),
             Err(_) if Instant::now() >= deadline => break,
@@ -82,7 +87,7 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
         // Here and not on a blocking thread: there may be none left, and what is parsed is only merged.
         Some(work) => Ok(work.plan()),
         None => {
-            let path = beginning.path().unwrap_or_else(|| job.request.start_dir.clone());
+            let path = awaited.or_else(|| beginning.path()).unwrap_or_else(|| job.request.start_dir.clone());
             Err(Error::new(ErrorKind::Timeout { after_ms }).at(path))
         }
     }
