@@ -1,13 +1,17 @@
 //! One directory of a walk: opened relative to the one below it, and asked which names it holds.
 //!
-//! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs an
-//! `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and where a directory may not be
-//! listed, names are asked for one by one, by path.
+//! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs
+//! an `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and
+//! where a directory may not be listed, names are asked for one by one, by path.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
+use super::listings::Listings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::Timestamp;
 use crate::matcher::Matcher;
 
 /// An open directory; cheap to clone.
@@ -38,6 +42,15 @@ impl Start {
     }
 }
 
+/// What earlier walks found.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only on Linux is a directory listed in one call"))]
+pub(super) struct Known<'a> {
+    pub(super) listings: &'a Listings,
+    /// When this walk began.
+    pub(super) read_at: Timestamp,
+}
+
 /// A directory, and what it holds.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -50,7 +63,7 @@ pub(super) struct Directory {
 enum Names {
     /// Every entry's name, each followed by a NUL.
     #[cfg(target_os = "linux")]
-    Listed(Vec<u8>),
+    Listed(Arc<[u8]>),
     #[cfg(target_os = "linux")]
     Large(Handle),
     ByPath,
@@ -62,11 +75,21 @@ impl Directory {
         Self { path, names: Names::ByPath }
     }
 
-    /// The directory at `path`, which is already open.
+    /// The directory at `path`, which is already open. Without `known`, no earlier listing of it is believed.
     #[cfg(target_os = "linux")]
-    pub(super) fn open(path: PathBuf, handle: &Handle) -> Self {
+    pub(super) fn open(path: PathBuf, handle: &Handle, known: Option<Known<'_>>) -> Self {
+        let fingerprint = known.and_then(|known| Some((known, handle.fingerprint()?)));
+        if let Some(names) = fingerprint.and_then(|(known, fingerprint)| known.listings.get(&fingerprint)) {
+            return Self { path, names: Names::Listed(names) };
+        }
         let names = match handle.list_if_small() {
-            sys::Listing::Whole(names) => Names::Listed(names),
+            sys::Listing::Whole(names) => {
+                let names = Arc::from(names);
+                if let Some((known, fingerprint)) = fingerprint {
+                    known.listings.keep(fingerprint, known.read_at, &names);
+                }
+                Names::Listed(names)
+            }
             sys::Listing::Large => Names::Large(handle.clone()),
             sys::Listing::Failed => Names::ByPath,
         };
@@ -75,7 +98,7 @@ impl Directory {
 
     /// The directory at `path`, which is already open.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open(path: PathBuf, _: &Handle) -> Self {
+    pub(super) fn open(path: PathBuf, _: &Handle, _: Option<Known<'_>>) -> Self {
         Self::by_path(path)
     }
 
@@ -150,6 +173,8 @@ mod sys {
 
     use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
+    use crate::fingerprint::Fingerprint;
+
     const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
     /// Directories whose listing is longer than this many bytes are large: some hundred entries, fetched in one call.
@@ -164,8 +189,8 @@ mod sys {
         Failed,
     }
 
-    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does not
-    /// work out: no /proc, no permission to list, an unreachable or deleted directory.
+    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does
+    /// not work out: no /proc, no permission to list, an unreachable or deleted directory.
     pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle)> {
         let fd = rustix::fs::open(path, FLAGS, Mode::empty()).ok()?;
         let mut link = String::with_capacity(24);
@@ -193,6 +218,10 @@ mod sys {
         pub(super) fn has_directory(&self, relative: &Path) -> bool {
             rustix::fs::statat(&*self.0, relative, AtFlags::SYMLINK_NOFOLLOW)
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        }
+
+        pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+            rustix::fs::fstat(&*self.0).ok().as_ref().map(Fingerprint::of)
         }
 
         pub(super) fn list_if_small(&self) -> Listing {
@@ -262,7 +291,7 @@ mod tests {
                 std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
             }
             let listed = match Start::resolve(&path).unwrap() {
-                Start { path, handle: Some(handle) } => Directory::open(path, &handle),
+                Start { path, handle: Some(handle) } => Directory::open(path, &handle, None),
                 Start { path, handle: None } => Directory::by_path(path),
             };
             #[cfg(target_os = "linux")]

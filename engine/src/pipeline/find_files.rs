@@ -1,7 +1,8 @@
 //! The third stage: which files in `config_dir` belong to the projects of the nest.
 //!
-//! A project's own files have known names, so they are asked for and `config_dir` itself is never listed, however full it is; only the
-//! projects' directories are. Whether a file is there and fit to be read is found out when it is read, in `execute`.
+//! A project's own files have known names, so they are asked for and `config_dir` itself is never listed, however full it
+//! is; only the projects' directories are. Whether a file is there and fit to be read is found out when it is read, in
+//! `execute`.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -128,8 +129,8 @@ fn packages_among(level: &Level, files: &[(OsString, usize)], look: &Look) -> Re
     Ok(packages.iter().filter_map(|package| stem_of(package)).collect())
 }
 
-/// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a package's files are
-/// recognised when the package is the next level.)
+/// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a
+/// package's files are recognised when the package is the next level.)
 fn decode(stem: &OsStr) -> Option<OsString> {
     let bytes = stem.as_encoded_bytes();
     if !bytes.contains(&b'%') {

@@ -4,14 +4,16 @@
 //! start_dir ─ walk ─▶ dirs ─ detect ─▶ nest ─ find_files ─▶ candidates ─ execute ─▶ plan
 //! ```
 //!
-//! Each stage is a file here and hands the next one what it found, as it is asked for it. All native stages run in one trip to a blocking thread
-//! (`runner`). Nothing of the user's is run: that is for the Neovim module, with the plan in its hand.
+//! Each stage is a file here and hands the next one what it found, as it is asked for it. All native stages run in one trip
+//! to a blocking thread (`runner`). Nothing of the user's is run: that is for the Neovim module, with the plan in its hand.
 
 mod calls;
 mod detect;
 mod directory;
 mod execute;
 mod find_files;
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only on Linux is a directory listed in one call"))]
+mod listings;
 mod packages;
 mod runner;
 mod walk;
@@ -23,6 +25,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::file_cache::{FileCache, FileEntry};
+use crate::fingerprint::Timestamp;
 use crate::json::Value;
 use crate::matcher::Matcher;
 use crate::open::{ConfigDir, Limits};
@@ -30,9 +33,10 @@ use crate::plan::Plan;
 
 use calls::{Blocked, Calls, Look};
 use detect::Nest;
-use directory::Start;
+use directory::{Known, Start};
 use execute::Work;
 use find_files::{Filter, Search};
+use listings::Listings;
 use walk::Dirs;
 
 /// One load, as asked for.
@@ -59,7 +63,8 @@ pub struct Request {
 pub struct Kind {
     /// `json`, `lua`, `vim`, or one of the user's own.
     pub name: String,
-    /// Its extensions with their dot, in the order in which a project's own files run. One that an earlier kind has is that one's.
+    /// Its extensions with their dot, in the order in which a project's own files run. One that an earlier kind has is that
+    /// one's.
     pub extensions: Vec<String>,
     /// Its files are JSON, parsed and merged into [`Plan::json`].
     pub merged: bool,
@@ -93,8 +98,8 @@ pub enum Stage {
 pub enum Direction {
     /// To the parent, and on to the root of the file system.
     Up,
-    /// To all directories below, the nearest first, in byte order; not into hidden ones, links, `node_modules`, `vendor`, `target`,
-    /// and no more than 10,000.
+    /// To all directories below, the nearest first, in byte order; not into hidden ones, links, `node_modules`, `vendor`,
+    /// `target`, and no more than 10,000.
     Down,
 }
 
@@ -124,33 +129,34 @@ impl Stage {
     }
 }
 
-/// What all loads share: the file cache, and the calls to the disk that are out.
+/// What all loads share: the file cache, the directories seen, and the calls to the disk that are out.
 #[derive(Debug)]
 pub struct Engine {
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
+    listings: Arc<Listings>,
 }
 
 impl Engine {
     /// An engine that reads through `cache`.
     pub fn new(cache: Arc<FileCache>) -> Self {
-        Self { cache, calls: Arc::new(Calls::default()) }
+        Self { cache, calls: Arc::default(), listings: Arc::default() }
     }
 
-    /// Finds the project and reads its files. Needs a tokio runtime with time; all blocking work happens on its blocking threads. Dropping the
-    /// future cancels the load.
+    /// Finds the project and reads its files. Needs a tokio runtime with time; all blocking work happens on its blocking
+    /// threads. Dropping the future cancels the load.
     ///
-    /// `previous` is the last plan of the same project: a JSON file that cannot be read now keeps the values it had there, and
-    /// JSON of which nothing has changed stays the same `Arc`.
+    /// `previous` is the last plan of the same project: a JSON file that cannot be read now keeps the values it had there,
+    /// and JSON of which nothing has changed stays the same `Arc`.
     ///
     /// # Errors
-    /// Only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that cannot be opened,
-    /// `Timeout` with the path that was being looked at when the time was up before a project was found. What is wrong with a
-    /// file is in [`Plan::problems`].
+    /// Only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that cannot be
+    /// opened, `Timeout` with the path that was being looked at when the time was up before a project was found. What is
+    /// wrong with a file is in [`Plan::problems`].
     pub async fn plan(&self, request: Request, previous: Option<&Plan>) -> Result<Plan> {
-        let (cache, calls) = (Arc::clone(&self.cache), Arc::clone(&self.calls));
+        let (cache, calls, listings) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.listings));
         let previous = Previous(previous.map(|plan| (Arc::clone(&plan.json), plan.json_sources.clone())));
-        runner::run(Arc::new(Job { request, cache, calls, previous })).await
+        runner::run(Arc::new(Job { request, cache, calls, listings, previous })).await
     }
 }
 
@@ -160,6 +166,7 @@ struct Job {
     request: Request,
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
+    listings: Arc<Listings>,
     previous: Previous,
 }
 
@@ -209,13 +216,15 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     look.at(&request.start_dir)?;
     let start = Start::resolve(&request.start_dir)?;
 
+    let known = Known { listings: &job.listings, read_at: Timestamp::now() };
+    let known = request.limits.trust_mtime.then_some(known);
     let mut dirs = Dirs::only(look, start.path.clone());
     let mut nest: Option<Nest> = None;
     let mut filters = Vec::new();
     for stage in &request.stages {
         match stage {
             Stage::Walk { direction, matcher } => {
-                dirs = Dirs::walk(look, start.clone(), *direction, matcher.clone());
+                dirs = Dirs::walk(look, known, start.clone(), *direction, matcher.clone());
             }
             Stage::Detect(how) => {
                 if nest.is_none() || matches!(how, Detect::Matching { override_: true, .. }) {
@@ -348,6 +357,21 @@ mod tests {
         fs::create_dir(scene.path("config/app.json")).unwrap();
         plan = scene.plan(Some(&plan));
         assert_eq!((plan.json.to_string(), plan.problems.len()), (r#"{"b":1}"#.into(), 1));
+    }
+
+    #[test]
+    fn a_repository_made_or_removed_between_loads_is_noticed() {
+        let scene = Scene::new(&[]);
+        let directory = scene.path("app/src");
+        fs::create_dir(&directory).unwrap();
+        let request = || Request { start_dir: directory.clone(), ..scene.request(Duration::from_secs(60)) };
+        let name = || scene.runtime.block_on(scene.engine.plan(request(), None)).unwrap().projects.remove(0).name;
+        for _ in 0..2 {
+            assert_eq!((name(), name()), ("app".into(), "app".into()));
+            fs::create_dir(directory.join(".hg")).unwrap();
+            assert_eq!((name(), name()), ("src".into(), "src".into()));
+            fs::remove_dir(directory.join(".hg")).unwrap();
+        }
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Which names are those of a project's packages: their files, kept in the project's directory, are theirs alone.
 //!
-//! Asked by `find_files`, once for all candidates of one directory. A package is a directory with a manifest at most two levels below the
-//! root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a link, and neither a
-//! repository nor inside another package, whose names would be others.
+//! Asked by `find_files`, once for all candidates of one directory. A package is a directory with a manifest at most two
+//! levels below the root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a
+//! link, and neither a repository nor inside another package, whose names would be others.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -12,8 +12,8 @@ use super::detect::{MANIFESTS, VCS_MARKERS};
 use super::directory::Base;
 use super::walk::{is_foreign, subdirectories};
 
-/// Second levels are searched as long as that takes at most so many looks (directories × names, about 0.5 µs each). In roots with more, packages
-/// are found directly below the root only.
+/// Second levels are searched as long as that takes at most so many looks (directories × names, about 0.5 µs each). In roots
+/// with more, packages are found directly below the root only.
 const MOST_LOOKS: usize = 20_000;
 
 /// Those of `names` (directory names, not encoded) that belong to a package of the project at `root`.
