@@ -160,7 +160,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn plan(request: Request) -> engine::error::Result<Plan> {
-    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, None))
+    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None))
 }
 
 fn describe(root: &Path, plan: &Plan) -> String {

@@ -85,6 +85,29 @@ fn edits_of_the_same_size_within_one_clock_tick_are_seen() {
 }
 
 #[test]
+fn an_edit_that_leaves_the_fingerprint_as_it_was_is_seen_while_the_file_is_young() {
+    let fixture = Fixture::new();
+    fixture.write("a.lua", "old");
+    let first = fixture.load("a.lua");
+    fixture.write("a.lua", "new");
+    // What a file system with a coarse clock would have said the first time, too.
+    lock(&first.verified).fingerprint = Fingerprint::of(&rustix::fs::stat(fixture.at("a.lua")).unwrap());
+    assert_eq!(fixture.load("a.lua").content, b"new");
+}
+
+#[test]
+fn without_trust_in_times_an_edit_is_seen_whatever_they_say() {
+    let fixture = Fixture::new();
+    fixture.write("a.lua", "old");
+    let first = fixture.load("a.lua");
+    fixture.write("a.lua", "new");
+    lock(&first.verified).fingerprint = Fingerprint::of(&rustix::fs::stat(fixture.at("a.lua")).unwrap());
+    age(&first);
+    assert_eq!(fixture.load("a.lua").content, b"old", "a forged proof");
+    assert_eq!(fixture.load_with("a.lua", &Limits { trust_mtime: false, ..LIMITS }).content, b"new");
+}
+
+#[test]
 fn an_edit_is_seen_though_its_mtime_was_set_back() {
     let fixture = Fixture::new();
     fixture.write("a.lua", "old");

@@ -1,0 +1,102 @@
+--- Errors as users see them: their shape, where they come from in user code, and where they go.
+
+local M = {}
+
+--- Errors print and concatenate as their message. The library gives this table to its errors too.
+M.metatable = require("nvim-project-config.native").error_metatable
+function M.metatable.__tostring(err)
+  return err.message
+end
+function M.metatable.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
+
+--- Messages that the user has been shown, by the path they are about.
+---@type table<string, table<string, true>>
+local notified = {}
+
+---@param code string
+---@param message string
+---@param place? { path?: string, line?: integer }
+---@return project_config.Error
+function M.new(code, message, place)
+  local err = { code = code, message = message, path = place and place.path, line = place and place.line }
+  return setmetatable(err, M.metatable)
+end
+
+--- The error for a value thrown by the user's code in `path`. For use as a message handler of `xpcall`: it looks at the stack for
+--- the line.
+---@param thrown any
+---@param path? string
+---@return project_config.Error
+function M.thrown(thrown, path)
+  if getmetatable(thrown) == M.metatable then
+    return thrown
+  end
+  local line
+  for level = 2, 200 do
+    local info = debug.getinfo(level, "Sl")
+    if not info then
+      break
+    elseif path and info.source == "@" .. path and info.currentline > 0 then
+      line = info.currentline
+      break
+    end
+  end
+  local text = type(thrown) == "string" and thrown or ("error object: " .. vim.inspect(thrown))
+  if not path then
+    return M.new("runtime", text)
+  end
+  -- LuaJIT puts a shortened name before the text; the full one goes there.
+  local place = line and ("%s:%d"):format(path, line) or path
+  local bare = line and text:match("^[^\n]-:" .. line .. ": (.*)$") or text
+  return M.new("runtime", place .. ": " .. bare, { path = path, line = line })
+end
+
+--- The error for a Lua file that does not compile.
+---@param text string the message of `load`
+---@param path string
+---@return project_config.Error
+function M.uncompiled(text, path)
+  local line, bare = text:match("^[^\n]-:(%d+): (.*)$")
+  if not line then
+    return M.new("syntax", path .. ": " .. text, { path = path })
+  end
+  return M.new("syntax", ("%s:%s: %s"):format(path, line, bare), { path = path, line = tonumber(line) })
+end
+
+--- Tells the user: through their hook, else by one notification for each cause.
+---@param err project_config.Error
+---@param ctx project_config.Context
+---@param hook? fun(err: project_config.Error, ctx: project_config.Context, file?: string)
+function M.report(err, ctx, hook)
+  if hook then
+    local ok, problem = xpcall(hook, M.thrown, err, ctx, err.path)
+    if ok then
+      return
+    end
+    M.notify(M.new("runtime", "on_error failed: " .. tostring(problem)))
+  end
+  M.notify(err)
+end
+
+--- Shows an error unless the same was shown before.
+---@param err project_config.Error
+function M.notify(err)
+  local shown = notified[err.path or ""] or {}
+  notified[err.path or ""] = shown
+  if shown[err.message] then
+    return
+  end
+  shown[err.message] = true
+  local hint = err.path and "\nMend it, then run :ProjectConfig load" or ""
+  vim.notify("nvim-project-config: " .. err.message .. hint, vim.log.levels.ERROR)
+end
+
+--- The file is all right again: the next error in it is news.
+---@param path string
+function M.forget(path)
+  notified[path] = nil
+end
+
+return M

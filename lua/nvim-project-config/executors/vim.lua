@@ -1,0 +1,31 @@
+--- Runs Vim script files with `:source`, by path: nothing else gives `s:`, `<SID>`, `<sfile>` and `:verbose` their right meaning.
+---
+--- So this is the one kind of file that is opened a second time, on the main thread, right after it was checked.
+
+local errors = require("nvim-project-config.errors")
+
+--- The line of the file in which an exception began: in the file itself, or where it called the function that failed.
+---@param throwpoint string `v:throwpoint`
+---@param path string
+---@return integer?
+local function line_of(throwpoint, path)
+  local _, name_end = throwpoint:find("script " .. path, 1, true)
+  local rest = name_end and throwpoint:sub(name_end + 1) or throwpoint
+  return tonumber(rest:match("^%[(%d+)%]") or rest:match("line (%d+)$"))
+end
+
+--- Sources one file. Raises an error with path and line.
+---@param _ project_config.Context
+---@param path string
+return function(_, path)
+  if path:find("\n", 1, true) then
+    error(errors.new("invalid_name", path .. ": a path with a line break cannot be sourced; rename it", { path = path }), 0)
+  end
+  local problem = vim.fn["nvim_project_config#source"](path)
+  if problem[1] then
+    local line = line_of(problem[2], path)
+    local place = line and ("%s:%d"):format(path, line) or path
+    local text = problem[1]:gsub("^Vim%b():", ""):gsub("^Vim:", "")
+    error(errors.new("runtime", place .. ": " .. text, { path = path, line = line }), 0)
+  end
+end

@@ -1,0 +1,174 @@
+--- nvim-project-config: loads the configuration of the project you are in.
+---
+--- This is the public API. How a load is asked for lies in `loading.lua`, how it is carried out in `run.lua`.
+
+local config = require("nvim-project-config.config")
+local context = require("nvim-project-config.context")
+local loading = require("nvim-project-config.loading")
+
+---@class project_config.Module
+---@field ctx project_config.Context the current context; in a file that a load runs, the context of that load
+local M = {}
+
+--- How long the function that `load_await` returns waits if it is not told, in milliseconds.
+local WAIT_MS = 60000
+
+local is_setup = false
+
+local function ensure_setup()
+  if not is_setup then
+    M.setup({ loading = { on = "manual" } })
+  end
+end
+
+local function load_automatically()
+  loading.submit({ automatic = true })(function() end)
+end
+
+--- When the first load begins, by `loading.on`.
+local function schedule_first_load(on)
+  local group = vim.api.nvim_create_augroup("nvim-project-config.loading", {})
+  if on == "lazy" then
+    vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile", "FileType" }, {
+      group = group,
+      once = true,
+      desc = "nvim-project-config: load at the first file",
+      callback = function()
+        vim.api.nvim_del_augroup_by_id(group)
+        load_automatically()
+      end,
+    })
+  elseif on == "startup" then
+    load_automatically()
+    if vim.v.vim_did_enter == 0 then
+      vim.api.nvim_create_autocmd("VimEnter", {
+        group = group,
+        once = true,
+        desc = "nvim-project-config: run what start-up has loaded",
+        callback = vim.schedule_wrap(function()
+          require("nvim-project-config.run").release()
+        end),
+      })
+    end
+  end
+end
+
+--- Sets the options and begins anew: ends all loads and drops all contexts. Unless `loading.on` says otherwise, the first load
+--- begins at once and is delivered after `VimEnter`.
+---
+--- Raises an error that names the key for an unknown option or a wrong type. If the native library is missing, it says so in one
+--- message, and everything else answers with that error.
+---@param opts? project_config.Options
+---@return project_config.Context ctx
+function M.setup(opts)
+  local options = config.resolve(opts)
+  is_setup = true
+  local ctx, failure = loading.begin(options)
+  if failure then
+    require("nvim-project-config.errors").notify(failure)
+  else
+    schedule_first_load(options.loading.on)
+  end
+  return ctx
+end
+
+--- The options of a call: `opts?|ctx?` of the public functions.
+---@param what? project_config.Options|project_config.Context
+---@return project_config.Submission
+local function submission(what)
+  if context.is(what) then
+    return { ctx = what --[[@as project_config.Context]] }
+  end
+  config.resolve(what --[[@as project_config.Options]])
+  return { opts = what --[[@as project_config.Options]] }
+end
+
+--- Starts a load: of the project around the current directory, with the options of one call over those of `setup`, or of a
+--- context's project. Returns at once.
+---
+--- `callback(ctx|nil, err)` is called once, on the main loop, never before `load` has returned. Raises an error for invalid options.
+---@param what? project_config.Options|project_config.Context
+---@param callback? fun(ctx?: project_config.Context, err?: project_config.Error)
+---@overload fun(callback: fun(ctx?: project_config.Context, err?: project_config.Error))
+function M.load(what, callback)
+  if type(what) == "function" then
+    what, callback = nil, what
+  end
+  if callback ~= nil and type(callback) ~= "function" then
+    error("nvim-project-config: callback: expected function, got " .. type(callback), 2)
+  end
+  local asked = submission(what)
+  local function submit()
+    ensure_setup()
+    loading.submit(asked)(callback or function() end)
+  end
+  if vim.in_fast_event() then
+    vim.schedule(submit)
+  else
+    submit()
+  end
+end
+
+--- Loads and waits. In a coroutine: yields, and returns `ctx|nil, err`. Elsewhere: returns a function that waits: called in a
+--- coroutine it yields; elsewhere it takes `timeout_ms` (default 60,000) and keeps the editor alive meanwhile.
+---@param what? project_config.Options|project_config.Context
+---@return any ... `ctx|nil, err` in a coroutine, else `fun(timeout_ms?: integer): ctx|nil, err`
+function M.load_await(what)
+  local asked = submission(what)
+  ensure_setup()
+  local await = require("nvim-project-config.await")
+  asked.yields = await.can_yield()
+  local awaitable = loading.submit(asked)
+  if asked.yields then
+    return await.await(awaitable)
+  end
+  return await.later(awaitable, WAIT_MS)
+end
+
+--- Leaves a project: calls `on_clear`, ends the context's loads (of the current context: all loads) with `cancelled`, and empties it.
+--- Caches persist.
+---@param ctx? project_config.Context default: the current one
+function M.clear(ctx)
+  if ctx ~= nil and not context.is(ctx) then
+    error("nvim-project-config: ctx: expected a context, got " .. type(ctx), 2)
+  end
+  ensure_setup()
+  loading.clear(ctx or assert(loading.context()))
+end
+
+--- Reads one setting from the current context's JSON.
+---@param path string|(string|integer)[] `"lsp.rust_analyzer.enable"`, or a list of keys where a key has a dot
+---@param default? any returned where nothing is set
+---@return any
+function M.get(path, default)
+  local keys = path
+  if type(path) == "string" then
+    keys = vim.split(path, ".", { plain = true })
+  elseif type(path) ~= "table" then
+    error("nvim-project-config: path: expected string or list, got " .. type(path), 2)
+  end
+  local value = M.ctx.json
+  for _, key in ipairs(keys --[[@as (string|integer)[] ]]) do
+    if type(value) ~= "table" then
+      return default
+    end
+    local member = value[key]
+    if member == nil and tonumber(key) then
+      member = value[tonumber(key)] -- "formatters.1"
+    end
+    value = member
+  end
+  if value == nil then
+    return default
+  end
+  return value
+end
+
+return setmetatable(M, {
+  __index = function(_, key)
+    if key == "ctx" then
+      ensure_setup()
+      return loading.context()
+    end
+  end,
+})

@@ -1,0 +1,370 @@
+--- Runs: what happens on the main loop once a load is planned. The files run here, hooks and callbacks are called here.
+---
+--- Which run answers whom, and which context it gets, is decided by the library; when the loop is free, by `native.lua`.
+--- A run is one coroutine. Whatever it waits for ends with a `resume` reply, after which it looks at its condition again; so it does
+--- not matter who wakes it, or how often.
+
+local errors = require("nvim-project-config.errors")
+local kinds = require("nvim-project-config.kinds")
+local loading = require("nvim-project-config.loading")
+local native = require("nvim-project-config.native")
+
+local M = {}
+
+local runs = loading.runs
+
+--- The run that a coroutine works for.
+---@type table<thread, project_config.Run>
+local run_of = setmetatable({}, { __mode = "k" })
+
+--- The coroutines of runs that are on the stack of the main thread, innermost last.
+---@type { co: thread, run: project_config.Run }[]
+local entered = {}
+
+--- Calls that may be waiting in a place where no answer can come: the coroutine that made the call.
+---@type table<integer, thread>
+local doubtful = {}
+
+--- Replies to a start-up load that came before the editor was ready.
+---@type fun()[]
+local deferred = {}
+
+--- How many `wait` functions are on the stack.
+local waiting = 0
+
+--- The coroutine and the run on whose behalf the code that calls this runs.
+---@return thread?, project_config.Run?
+local function requester()
+  local co = coroutine.running()
+  if co and run_of[co] then
+    return co, run_of[co]
+  end
+  local top = entered[#entered]
+  if top then
+    return top.co, top.run
+  end
+end
+
+--- The context for which the calling code runs, if it belongs to a load.
+---@return project_config.Context?
+function M.running_context()
+  local _, run = requester()
+  return run and run.ctx
+end
+
+---@param run project_config.Run
+---@param co thread
+local function enter(run, co)
+  entered[#entered + 1] = { co = co, run = run }
+  local ok, problem = coroutine.resume(co)
+  entered[#entered] = nil
+  return ok, problem
+end
+
+--- Ends a run, if it has not been cancelled. Its calls are answered by replies.
+---@param run project_config.Run
+---@param ctx? project_config.Context
+---@param err? project_config.Error
+local function finish(run, ctx, err)
+  run.result = { ctx, err }
+  native.get().finish(run.id, ctx ~= nil)
+end
+
+---@param run project_config.Run
+local function go_on(run)
+  if coroutine.status(run.thread) ~= "suspended" then
+    return -- it is on the stack below us, and looks at its condition before it yields
+  end
+  local ok, problem = enter(run, run.thread)
+  if not ok then
+    local err = errors.new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
+    errors.report(err, run.ctx, run.options.on_error)
+    finish(run, nil, err)
+  end
+end
+
+---@param run project_config.Run
+---@return boolean
+local function is_live(run)
+  return native.get().is_live(run.id)
+end
+
+--- Gives the loop back and goes on in a later iteration. False if the run was cancelled meanwhile.
+---@param run project_config.Run
+---@return boolean
+local function pause(run)
+  native.get().resume(run.id)
+  coroutine.yield()
+  return is_live(run)
+end
+
+---@param run project_config.Run
+---@param err project_config.Error
+local function problem_in_file(run, err)
+  table.insert(run.ctx._report.errors, err)
+  errors.report(err, run.ctx, run.options.on_error)
+end
+
+--- Runs one file in a coroutine of its own.
+---@param run project_config.Run
+---@param kind_name string
+---@param path string
+---@param content string
+local function start_file(run, kind_name, path, content)
+  local kind = run.kinds[kind_name]
+  local ctx = run.ctx
+  run.pending = run.pending + 1
+  local function handler(thrown)
+    return errors.thrown(thrown, path)
+  end
+  local co = coroutine.create(function()
+    local began = vim.uv.hrtime()
+    local ok, err = true, nil
+    for _, runner in ipairs(kind.runners) do
+      ok, err = xpcall(runner, handler, ctx, path, content)
+      if not ok then
+        break
+      end
+    end
+    local ms = (vim.uv.hrtime() - began) / 1e6
+    run.pending = run.pending - 1
+    if not is_live(run) then
+      return
+    end
+    table.insert(ctx._report.files, { path = path, kind = kind_name, ms = ms })
+    if ok then
+      ctx._files_loaded[path] = true
+      errors.forget(path)
+    else
+      problem_in_file(run, err)
+    end
+    if coroutine.status(run.thread) == "suspended" then
+      native.get().resume(run.id)
+    end
+  end)
+  run_of[co] = run
+  enter(run, co)
+end
+
+--- Runs the planned files, kind by kind. False if the run was cancelled.
+---@param run project_config.Run
+---@param count integer
+---@return boolean
+local function run_files(run, count)
+  local lib = native.get()
+  local last_kind
+  for index = 1, count do
+    local path, kind_name, content = lib.file(run.id, index)
+    if not path then
+      return false
+    end
+    local merged = not content
+    local kind = run.kinds[kind_name] or not merged and kinds.resolve(run.options, kind_name)
+    run.kinds[kind_name] = kind or nil
+    while run.pending > 0 and (kind_name ~= last_kind or not kind.async) do
+      coroutine.yield()
+      if not is_live(run) then
+        return false
+      end
+    end
+    last_kind = kind_name
+    if merged then
+      run.ctx._files_loaded[path] = true
+      table.insert(run.ctx._report.files, { path = path, kind = kind_name })
+      errors.forget(path)
+    else
+      start_file(run, kind_name, path, content)
+    end
+  end
+  while run.pending > 0 do
+    coroutine.yield()
+  end
+  return is_live(run)
+end
+
+--- The body of a run's coroutine.
+---@param run project_config.Run
+---@param found project_config.Commit
+local function execute(run, found)
+  for _, err in ipairs(found.problems) do
+    problem_in_file(run, err)
+  end
+  local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
+    return not native.slice_is_over() or pause(run)
+  end)
+  if shown and run_files(run, found.files) then
+    finish(run, run.ctx)
+  end
+end
+
+---@param run project_config.Run
+local function begin(run)
+  local found = native.get().commit(run.id, run.draft._id)
+  if not found then
+    return
+  end
+  local ctx = loading.context_of(found.context, run.draft)
+  run.ctx, run.kinds = ctx, {}
+  ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
+  ctx._last_project_json = found.json_target
+  ctx._files_loaded = {}
+  ctx._report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
+  if found.current then
+    loading.make_current(ctx)
+  end
+  run.thread = coroutine.create(function()
+    execute(run, found)
+  end)
+  run_of[run.thread] = run
+  go_on(run)
+end
+
+--- Calls a function of the user's, and reports what it throws.
+---@param run? project_config.Run
+---@param callback fun(...)
+---@param ... any
+local function call(run, callback, ...)
+  local ok, err = xpcall(callback, errors.thrown, ...)
+  if not ok then
+    errors.report(err, run and (run.ctx or run.draft), run and run.options.on_error)
+  end
+end
+
+---@param request integer
+---@return fun(...)?
+local function take_callback(request)
+  local callback = native.callbacks[request]
+  native.callbacks[request], doubtful[request] = nil, nil
+  return callback
+end
+
+--- Runs `work` now, or, for a start-up load, once the editor is ready or somebody waits.
+---@param run? project_config.Run
+---@param work fun()
+local function when_ready(run, work)
+  if run and run.at_startup and waiting == 0 and vim.v.vim_did_enter == 0 then
+    deferred[#deferred + 1] = work
+  else
+    work()
+  end
+end
+
+--- Runs what was held back until `VimEnter`.
+function M.release()
+  local works = deferred
+  deferred = {}
+  for _, work in ipairs(works) do
+    work()
+  end
+end
+
+M.handlers = {
+  planned = function(id)
+    local run = runs[id]
+    when_ready(run, function()
+      if run and runs[id] == run then
+        begin(run)
+      end
+    end)
+  end,
+  failed = function(id, err)
+    local run = runs[id]
+    when_ready(run, function()
+      if run and runs[id] == run then
+        errors.report(err, run.draft, run.options.on_error)
+        finish(run, nil, err)
+      end
+    end)
+  end,
+  loaded = function(id)
+    local run = runs[id]
+    if run and run.options.on_load then
+      call(run, run.options.on_load, run.ctx)
+    end
+  end,
+  answer = function(request, id)
+    local run, callback = runs[id], take_callback(request)
+    if callback then
+      call(run, callback, run.result[1], run.result[2])
+    end
+  end,
+  refuse = function(request, err)
+    local callback = take_callback(request)
+    if callback then
+      call(nil, callback, nil, err)
+    end
+  end,
+  done = function(id)
+    runs[id] = nil
+  end,
+  resume = function(id)
+    local run = runs[id]
+    if run and run.thread and not run.result then
+      go_on(run)
+    end
+  end,
+  check_wait = function(request)
+    local co = doubtful[request]
+    doubtful[request] = nil
+    -- "normal": it waits inside a call, below us on the stack; "suspended": it went on, and does not wait here.
+    if co and coroutine.status(co) == "normal" then
+      native.get().refuse_busy(request)
+    end
+  end,
+}
+
+--- Whether `run` waits, directly or through others, for `target`.
+---@param run project_config.Run?
+---@param target project_config.Run
+---@return boolean
+local function awaits(run, target)
+  local steps = 0
+  while run and steps < 1000 do
+    if run == target then
+      return true
+    end
+    run, steps = runs[run.awaited], steps + 1
+  end
+  return false
+end
+
+--- Finds out whether whoever made this call may be waiting for itself.
+---@param run integer the run that will answer the call
+---@param request integer
+---@param behind? integer the run that has to end first
+---@param yields boolean the caller is about to yield until the answer comes
+function M.check_for_deadlock(run, request, behind, yields)
+  local co, own = requester()
+  if not co or not own then
+    return
+  end
+  local on_stack = false
+  for _, frame in ipairs(entered) do
+    on_stack = on_stack or frame.run.id == behind
+  end
+  local ahead = behind and runs[behind]
+  local never = ahead ~= nil and awaits(ahead, own)
+  if yields then
+    own.awaited = run
+    if never then
+      native.get().refuse_busy(request)
+    end
+  elseif never or on_stack then
+    doubtful[request] = co
+    native.get().check_wait(request)
+  end
+end
+
+--- Waits for `is_done` while the editor stays alive.
+---@param timeout_ms integer
+---@param is_done fun(): boolean
+---@return boolean done, boolean interrupted
+function M.wait(timeout_ms, is_done)
+  waiting = waiting + 1
+  M.release()
+  local ok, reason = vim.wait(timeout_ms, is_done)
+  waiting = waiting - 1
+  return ok, reason == -2
+end
+
+return M

@@ -1,0 +1,12 @@
+--- The stage that finds the project's files in `config_dir`.
+
+---@class project_config.FindFilesOptions
+---@field extensions? string[] with their dots; nil: those of all executors
+---@field matcher? project_config.Matcher on the file name
+
+---@param opts? project_config.FindFilesOptions
+---@return project_config.Stage
+return function(opts)
+  opts = opts or {}
+  return { stage = "find_files", extensions = opts.extensions, matcher = opts.matcher }
+end
