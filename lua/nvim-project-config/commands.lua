@@ -23,7 +23,6 @@ local function info()
   local ctx = npc().ctx
   local _, failure = native.get()
   if failure then
-    errors.report(failure, ctx, nil)
     echo({ { "nvim-project-config: " .. failure.message, "ErrorMsg" } })
     return
   elseif not ctx.project_root then

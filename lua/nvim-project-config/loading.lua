@@ -83,7 +83,7 @@ local function context_around(start_dir)
   return best or context.new(assert(native.get()).create_context(), setup_options)
 end
 
---- The path with `~` and variables expanded, relative to `cwd`. What else there is to tidy up in it, the library does.
+--- A path that a user wrote, with `~` and variables expanded. What else there is to tidy up in it, the library does.
 ---@param path string
 ---@param cwd? string
 ---@return string?
@@ -131,8 +131,13 @@ function M.submit(what)
   end
 
   local asked = what.opts and what.opts.loading or {}
-  local start_dir = asked.start_dir or (what.ctx and what.ctx.project_root) or ctx.loading.start_dir or cwd
-  start_dir = start_dir and absolute(start_dir, cwd)
+  local root = what.ctx and what.ctx.project_root
+  local wanted = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
+  local start_dir = root or cwd
+  if wanted then
+    start_dir = absolute(wanted, cwd)
+  end
   if not what.ctx and start_dir and start_dir ~= cwd then
     ctx = context_around(start_dir)
   end
