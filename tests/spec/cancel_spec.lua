@@ -64,7 +64,7 @@ describe("clear()", function()
       ["alpha/more.lua"] = "note('more.lua')",
     } })
     local child = w:open("alpha", { setup = OPTIONS })
-    local code = child:lua("local ctx, err = load(); assert(not ctx); return err.code")
+    local code = child:lua("local ctx, err = load_now(); assert(not ctx); return err.code")
     assert.are.equal("cancelled", code)
     child:lua("idle()")
     assert.are.same({ "on_clear", "after clear" }, child:lua("return events"))
@@ -75,7 +75,7 @@ describe("clear()", function()
     local w = workspace.new({ config = { ["beta.lua"] = HELD } })
     local child = w:open("alpha", { setup = OPTIONS })
     local result = child:lua([[
-      local alpha = load()
+      local alpha = load_now()
       local answer
       npc.load(at("beta"), function(ctx) answer = ctx end)
       assert(settle(function() return held end))
@@ -94,7 +94,7 @@ describe("clear()", function()
     local child = w:open("alpha")
     assert.are.same(
       { 1, "alpha" },
-      child:lua("npc.load(); npc.clear(); local ctx = load(); return { ctx.json.a, npc.ctx.project_name }")
+      child:lua("npc.load(); npc.clear(); local ctx = load_now(); return { ctx.json.a, npc.ctx.project_name }")
     )
     child:stop()
   end)
@@ -105,7 +105,7 @@ describe("a second setup()", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"a": 1}', ["beta.lua"] = HELD } })
     local child = w:open("alpha", { setup = OPTIONS })
     local result = child:lua([[
-      local old = load()
+      local old = load_now()
       local answer
       npc.load(at("beta"), function(...) answer = { ... } end)
       assert(settle(function() return held end))
@@ -113,7 +113,7 @@ describe("a second setup()", function()
       assert(settle(function() return answer end))
       coroutine.resume(held)
       local fresh = { new ~= old, npc.ctx == new, new.project_root == nil, next(new.json) == nil }
-      local loaded = load()
+      local loaded = load_now()
       idle()
       return { answer[1] == nil, answer[2].code, fresh, loaded == new, loaded ~= old, loaded.json.a, loaded.json ~= old.json }
     ]])

@@ -11,13 +11,13 @@ describe("a context", function()
     local w = workspace.new({ config = CONFIG })
     local child = w:open("alpha")
     local result = child:lua([[
-      local alpha = load()
+      local alpha = load_now()
       local json, lsp = alpha.json, alpha.json.lsp
       vim.cmd.cd(work .. "/beta")
-      local beta = load()
+      local beta = load_now()
       local between = { beta ~= alpha, npc.ctx == beta, beta.json.from, json.from, lsp.name, alpha.project_name }
       vim.cmd.cd(work .. "/alpha")
-      local again = load()
+      local again = load_now()
       return { between, again == alpha, npc.ctx == alpha, again.json == json, json.lsp == lsp, beta.json.from, beta.project_name }
     ]])
     assert.are.same({ { true, true, "beta", "alpha", "alpha-ls", "alpha" }, true, true, true, true, "beta", "beta" }, result)
@@ -26,7 +26,7 @@ describe("a context", function()
 
   it("is the one that setup returned, once the first load has found its project", function()
     local child = workspace.new({ config = CONFIG }):open("alpha")
-    assert.is_true(child:lua("local first = npc.ctx; return load() == first and npc.ctx == first"))
+    assert.is_true(child:lua("local first = npc.ctx; return load_now() == first and npc.ctx == first"))
     child:stop()
   end)
 
@@ -37,9 +37,9 @@ describe("a context", function()
     })
     local child = w:open("one/alpha")
     local result = child:lua([[
-      local one = load()
-      local deep = load(at("one/alpha/src/deep"))
-      local two = load(at("two/alpha"))
+      local one = load_now()
+      local deep = load_now(at("one/alpha/src/deep"))
+      local two = load_now(at("two/alpha"))
       return { one == deep, one ~= two, one.json ~= two.json, one.project_name == two.project_name, two.json.from }
     ]])
     assert.are.same({ true, true, true, true, "alpha" }, result)
@@ -53,7 +53,7 @@ describe("a context", function()
     })
     local child = w:open("big/packages/web/src")
     local result = child:lua([[
-      local ctx = load()
+      local ctx = load_now()
       return { ctx.project_root, ctx.project_name, ctx.projects, ctx.config_dir, ctx._files_loaded }
     ]])
     local root = w.work .. "/big"
@@ -89,7 +89,7 @@ describe("npc.ctx", function()
       local done
       npc.load(function() done = true end)
       assert(settle(function() return held end))
-      load(at("beta"))
+      load_now(at("beta"))
       note({ "outside", npc.ctx.project_name, npc.get("from") })
       coroutine.resume(held)
       assert(settle(function() return done end))
@@ -120,7 +120,7 @@ describe("values set on a context without a project", function()
       npc.ctx.json.list = { 9 }
       npc.ctx.json.extra = { new = true }
       local json = npc.ctx.json
-      return { load().json, json == npc.ctx.json }
+      return { load_now().json, json == npc.ctx.json }
     ]])
     local merged = {
       formatter = "stylua",
@@ -138,7 +138,7 @@ describe("values set on a context without a project", function()
     local child = w:open("alpha", { without_setup = true })
     local result = child:lua([[
       npc.ctx.json.b = 2
-      local ctx = load({ config_dir = config_dir })
+      local ctx = load_now({ config_dir = config_dir })
       return ctx.json
     ]])
     assert.are.same({ a = 1, b = 2 }, result)
@@ -151,7 +151,7 @@ describe("clear()", function()
     local w = workspace.new({ config = CONFIG })
     local child = w:open("alpha", { setup = "{ on_clear = function(ctx) note(ctx.project_name) end }" })
     local result = child:lua([[
-      local ctx = load()
+      local ctx = load_now()
       local kept = ctx.json
       npc.clear()
       return {
@@ -170,10 +170,10 @@ describe("clear()", function()
   it("makes tables kept from before inert", function()
     local child = workspace.new({ config = CONFIG }):open("alpha")
     local result = child:lua([[
-      local kept = load().json
+      local kept = load_now().json
       npc.clear()
       kept.from = "changed by hand"
-      local again = load()
+      local again = load_now()
       return { again.json.from, kept.from, again.json ~= kept }
     ]])
     assert.are.same({ "alpha", "changed by hand", true }, result)
@@ -183,12 +183,12 @@ describe("clear()", function()
   it("lets the context be bound to whatever is loaded next", function()
     local child = workspace.new({ config = CONFIG }):open("alpha")
     local result = child:lua([[
-      local ctx = load()
+      local ctx = load_now()
       npc.clear()
       vim.cmd.cd(work .. "/beta")
-      local beta = load()
+      local beta = load_now()
       vim.cmd.cd(work .. "/alpha")
-      local alpha = load()
+      local alpha = load_now()
       return { beta == ctx, beta.project_name, beta.json.from, alpha ~= ctx, alpha.json.from }
     ]])
     assert.are.same({ true, "beta", "beta", true, "alpha" }, result)
@@ -198,8 +198,8 @@ describe("clear()", function()
   it("of another context leaves the current one as it is", function()
     local child = workspace.new({ config = CONFIG }):open("alpha")
     local result = child:lua([[
-      local alpha = load()
-      local beta = load(at("beta"))
+      local alpha = load_now()
+      local beta = load_now(at("beta"))
       npc.clear(alpha)
       return { npc.ctx == beta, beta.json.from, beta.project_name, next(alpha.json) == nil, alpha.project_root == nil }
     ]])

@@ -29,7 +29,7 @@ describe("a kind of the user's own", function()
       toml = { run = function(ctx, path) note({ ctx == npc.ctx, ctx.json.a, path }) end },
       cfg = { run = function(ctx, path) note(vim.fs.basename(path)) end },
     }, ]] .. ON_LOAD .. "}" })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same({
       "alpha.lua",
       "alpha.vim",
@@ -55,7 +55,7 @@ describe("a kind of the user's own", function()
       before = SLOW,
       setup = "{ executors = { toml = { run = slow, async = true }, zig = { run = slow } }, " .. ON_LOAD .. "}",
     })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same(
       { "begin a.toml", "begin b.toml", "end b.toml", "end a.toml", "begin c.zig", "end c.zig", "on_load" },
       child:lua("return events")
@@ -69,7 +69,7 @@ describe("a kind of the user's own", function()
       before = SLOW,
       setup = "{ executors = { toml = { run = slow, async = false }, zig = { run = slow } }, " .. ON_LOAD .. "}",
     })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same(
       { "begin a.toml", "end a.toml", "begin b.toml", "end b.toml", "begin c.zig", "end c.zig", "on_load" },
       child:lua("return events")
@@ -87,7 +87,7 @@ describe("a kind of the user's own", function()
         if path:find("b.toml", 1, true) then error("thrown late") end
       end } }, ]] .. ON_LOAD .. "}",
     })
-    child:lua("assert(load())")
+    child:lua("assert(load_now())")
     assert.are.same({ "begin b.toml", "begin c.toml", "end b.toml", "end c.toml", "on_load" }, child:lua("return events"))
     local errors = child:lua("return errors")
     assert.are.equal(2, #errors)
@@ -105,7 +105,7 @@ describe("a kind of the user's own", function()
     local child = w:open("alpha", { setup = [[{ executors = { toml = { run = function(ctx)
       note({ npc.load_await(at("beta")).json.from, ctx.project_name, npc.ctx == ctx })
     end } } }]] })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same({ { "beta", "alpha", true } }, child:lua("return events"))
     child:stop()
   end)
@@ -119,7 +119,7 @@ describe("a built-in kind", function()
     local child = w:open("alpha", { setup = [[{ executors = { lua = { run = function(ctx, path)
       note({ ctx.project_name, vim.fs.basename(path) })
     end } } }]] })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same({ { "alpha", "alpha.lua" }, { "alpha", "more.lua" }, "alpha.vim" }, child:lua("return events"))
     child:stop()
   end)
@@ -131,10 +131,10 @@ describe("a built-in kind", function()
     ]]
     local w = workspace.new({ config = { ["alpha/a.lua"] = text, ["alpha/b.lua"] = text } })
     local child = w:open("alpha", { before = SLOW, setup = "{ executors = { lua = { async = true } }," .. ON_LOAD .. "}" })
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same({ "begin a.lua", "begin b.lua" }, vim.list_slice(child:lua("return events"), 1, 2))
     assert.are.equal("on_load", child:lua("return events[5]"))
-    child:lua("_G.events = {}; load({ executors = { lua = { async = false } } })")
+    child:lua("_G.events = {}; load_now({ executors = { lua = { async = false } } })")
     assert.are.same({ "begin a.lua", "end a.lua", "begin b.lua", "end b.lua", "on_load" }, child:lua("return events"))
     child:stop()
   end)
@@ -142,7 +142,7 @@ describe("a built-in kind", function()
   it("keeps its own options when another kind is given", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"a": 1}', ["alpha.lua"] = "note('alpha.lua')" } })
     local child = w:open("alpha", { setup = "{ executors = { toml = { run = function() end } } }" })
-    assert.are.same({ 1, { "alpha.lua" } }, child:lua("return { load().json.a, events }"))
+    assert.are.same({ 1, { "alpha.lua" } }, child:lua("return { load_now().json.a, events }"))
     assert.are.same(
       { lua = false, vim = false, json = true, toml = false },
       child:lua("local r = {}; for k, v in pairs(npc.ctx.executors) do r[k] = v.async end; return r")
@@ -162,7 +162,7 @@ describe("the load", function()
     local loaded = child:lua([[
       for _ = 1, 50 do
         _G.events = {}
-        local ctx, err = load()
+        local ctx, err = load_now()
         if ctx and #events == 2 then return { true, events } end
         assert(ctx or err.code == "timeout", tostring(err))
       end

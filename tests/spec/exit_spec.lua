@@ -24,16 +24,16 @@ for name, env in pairs(ways) do
       local child = w:open("alpha", { env = env })
       assert.are.same(
         { 1, { "alpha.lua", "alpha.vim" }, "beta" },
-        child:lua("return { load().json.a, vim.deepcopy(events), load(at('beta')).project_name }")
+        child:lua("return { load_now().json.a, vim.deepcopy(events), load_now(at('beta')).project_name }")
       )
-      child:lua("for _ = 1, 100 do assert(load()) end")
+      child:lua("for _ = 1, 100 do assert(load_now()) end")
       assert.are.same({}, child:lua("return errors"))
       leaves_at_once(child)
     end)
 
     it("leaves at once after a load", function()
       local child = workspace.new():open("alpha", { env = env })
-      child:lua("load()")
+      child:lua("load_now()")
       leaves_at_once(child)
     end)
 
@@ -75,7 +75,7 @@ describe("leaving", function()
     end)
     local with = quickest(function()
       local child = w:open("alpha")
-      child:lua("load()")
+      child:lua("load_now()")
       return child
     end)
     assert.is_true(with < without + 150, ("with %.1f ms, without %.1f ms"):format(with, without))
@@ -99,7 +99,7 @@ describe("leaving", function()
   it("keeps a load in VimLeave from hanging", function()
     local child = workspace.new():open("alpha")
     child:lua([[
-      load()
+      load_now()
       vim.api.nvim_create_autocmd({ "VimLeavePre", "VimLeave" }, { callback = function() npc.load(function() end) end })
     ]])
     leaves_at_once(child)

@@ -16,7 +16,7 @@ describe("get", function()
       ["beta.json"] = '{"only": "beta"}',
     } })
     child = w:open("alpha")
-    child:lua("load()")
+    child:lua("load_now()")
   end)
 
   teardown(function()
@@ -80,7 +80,7 @@ describe("get", function()
   it("reads the current project", function()
     assert.are.same(
       { "beta", "default" },
-      child:lua("load(at('beta')); local r = { npc.get('only'), npc.get('zero', 'default') }; load(at('alpha')); return r")
+      child:lua("load_now(at('beta')); local r = { npc.get('only'), npc.get('zero', 'default') }; load_now(at('alpha')); return r")
     )
   end)
 end)

@@ -25,7 +25,7 @@ describe("a JSON value", function()
       }]==],
     } })
     child = w:open("alpha")
-    child:lua("load()")
+    child:lua("load_now()")
     assert.are.same({}, child:lua("return errors"))
   end)
 

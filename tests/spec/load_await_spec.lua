@@ -26,7 +26,7 @@ describe("load(callback)", function()
 
   it("works without a callback, with nil, and with an empty table", function()
     local child = open()
-    child:lua("npc.load(); npc.load(nil); npc.load({}); load()")
+    child:lua("npc.load(); npc.load(nil); npc.load({}); load_now()")
     assert.are.equal("alpha", child:lua("return npc.ctx.json.from"))
     child:stop()
   end)

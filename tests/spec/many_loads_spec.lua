@@ -19,10 +19,10 @@ describe("many equal loads at once", function()
           assert(err == nil and ctx.json.a == 1)
         end)
       end
-      assert(#answers == 0, "answered inside load()")
+      assert(#answers == 0, "answered inside load_now()")
       assert(settle(function() return vim.tbl_count(answers) == 50 end), "some were never answered")
       local ran = vim.deepcopy(events)
-      load()
+      load_now()
       return { answers = answers, contexts = vim.tbl_count(contexts), ran = ran, runs = #events }
     ]])
     local once = {}
@@ -80,9 +80,9 @@ describe("a load", function()
       npc.load(function(ctx) found = { ctx.project_name, ctx.project_root, ctx.json.from } end)
       vim.cmd.cd(work .. "/beta")
       assert(settle(function() return found end))
-      local there = load()
+      local there = load_now()
       vim.cmd.lcd(work .. "/alpha")
-      return { found, there.project_name, load().project_name }
+      return { found, there.project_name, load_now().project_name }
     ]])
     assert.are.same({ { "alpha", w.work .. "/alpha", "alpha" }, "beta", "alpha" }, result)
     child:stop()
@@ -150,11 +150,11 @@ describe("a load", function()
   it("of a context loads that context's project again, wherever the editor is by now", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"n": 1}', ["alpha.lua"] = 'note("alpha.lua")' } })
     local child = w:open("alpha")
-    child:lua("_G.alpha = load(); vim.cmd.cd(work .. '/beta'); _G.beta = load()")
+    child:lua("_G.alpha = load_now(); vim.cmd.cd(work .. '/beta'); _G.beta = load_now()")
     w:write("alpha.json", '{"n": 2}')
     local result = child:lua([[
       assert(npc.ctx == beta)
-      local again = load(alpha)
+      local again = load_now(alpha)
       return { again == alpha, npc.ctx == alpha, alpha.json.n, again.project_name }
     ]])
     assert.are.same({ true, true, 2, "alpha" }, result)

@@ -13,10 +13,10 @@ describe("config_dir", function()
       end,
     }]] })
     local result = child:lua([[
-      local first = load()
+      local first = load_now()
       local seen = { first.json.from, first.config_dir }
       _G.choice = "two"
-      local second = load()
+      local second = load_now()
       return { seen, { second.json.from, second.config_dir }, first == second, events }
     ]])
     assert.are.same({ { "one", w.dir .. "/one" }, { "two", w.dir .. "/two" }, true, { true, true } }, result)
@@ -26,9 +26,9 @@ describe("config_dir", function()
   it("as a function that throws or returns no string is an error of that load", function()
     local child = workspace.new():open("alpha")
     local result = child:lua([[
-      local _, thrown = load({ config_dir = function() error("no idea where") end })
-      local _, wrong = load({ config_dir = function() return 42 end })
-      return { tostring(thrown), tostring(wrong), #errors, load().project_name }
+      local _, thrown = load_now({ config_dir = function() error("no idea where") end })
+      local _, wrong = load_now({ config_dir = function() return 42 end })
+      return { tostring(thrown), tostring(wrong), #errors, load_now().project_name }
     ]])
     assert.is_truthy(result[1]:find("no idea where", 1, true), result[1])
     assert.is_truthy(result[2]:find("config_dir: expected a string from the function, got number", 1, true), result[2])
@@ -40,9 +40,9 @@ describe("config_dir", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"from": "relative"}' } })
     local child = w:open("alpha", { setup = "{ config_dir = '../../projects' }" })
     support.write(child.home .. "/settings/alpha.json", '{"from": "home"}')
-    assert.are.equal("relative", child:lua("return load().json.from"))
-    assert.are.equal("home", child:lua("return load({ config_dir = '~/settings' }).json.from"))
-    assert.are.equal("home", child:lua("return load({ config_dir = function() return '$HOME/settings' end }).json.from"))
+    assert.are.equal("relative", child:lua("return load_now().json.from"))
+    assert.are.equal("home", child:lua("return load_now({ config_dir = '~/settings' }).json.from"))
+    assert.are.equal("home", child:lua("return load_now({ config_dir = function() return '$HOME/settings' end }).json.from"))
     child:stop()
   end)
 
@@ -50,7 +50,7 @@ describe("config_dir", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"from": "behind a link"}' } })
     assert(vim.uv.fs_symlink(w.config_dir, w.dir .. "/link"))
     local child = w:open("alpha")
-    local result = child:lua("local ctx = load({ config_dir = ... }); return { ctx.json.from }", w.dir .. "/link")
+    local result = child:lua("local ctx = load_now({ config_dir = ... }); return { ctx.json.from }", w.dir .. "/link")
     assert.are.same({ "behind a link" }, result)
     child:stop()
   end)
@@ -60,7 +60,7 @@ describe("loading.start_dir", function()
   it("of setup is where every load begins", function()
     local w = workspace.new({ config = { ["beta.json"] = '{"from": "beta"}' } })
     local child = w:open("alpha", { setup = ("{ loading = { start_dir = %q } }"):format(w.work .. "/beta") })
-    assert.are.same({ "beta", w.work .. "/beta" }, child:lua("local ctx = load(); return { ctx.json.from, ctx.project_root }"))
+    assert.are.same({ "beta", w.work .. "/beta" }, child:lua("local ctx = load_now(); return { ctx.json.from, ctx.project_root }"))
     child:stop()
   end)
 
@@ -68,7 +68,7 @@ describe("loading.start_dir", function()
     local child = workspace.new():open("alpha")
     assert.are.same(
       { "beta", "alpha" },
-      child:lua("return { load(at('beta')).project_name, load().project_name }")
+      child:lua("return { load_now(at('beta')).project_name, load_now().project_name }")
     )
     child:stop()
   end)
@@ -80,7 +80,7 @@ describe("loading.start_dir", function()
     assert.are.same(
       { child.home .. "/code/gamma", child.home .. "/code/gamma" },
       child:lua([[
-        local function root(dir) return load({ loading = { start_dir = dir } }).project_root end
+        local function root(dir) return load_now({ loading = { start_dir = dir } }).project_root end
         return { root("~/code/gamma"), root("~/there") }
       ]])
     )
@@ -95,7 +95,7 @@ describe("the cache options", function()
     })
     assert.are.same(
       { 1, { trust_mtime = false, timeout_ms = 2500, max_file_size = 1000 } },
-      child:lua("local ctx = load(); return { ctx.json.a, ctx.cache }")
+      child:lua("local ctx = load_now(); return { ctx.json.a, ctx.cache }")
     )
     child:stop()
   end)
@@ -107,7 +107,7 @@ describe("the cache options", function()
       ["alpha/large.lua"] = "note('ran')" .. ("\n"):rep(1000),
     } })
     local child = w:open("alpha", { setup = "{ cache = { max_file_size = 1000 } }" })
-    assert.are.same({ { small = true }, {} }, child:lua("return { load().json, events }"))
+    assert.are.same({ { small = true }, {} }, child:lua("return { load_now().json, events }"))
     local files = {}
     for _, err in ipairs(child:lua("return errors")) do
       assert.are.equal("too_large", err.code)
@@ -125,7 +125,7 @@ describe("the cache options", function()
     for n = 1, 5 do
       w:write("alpha.json", ('{"n": %d}'):format(n))
       assert(vim.uv.fs_utime(path, 1e9, 1e9))
-      assert.are.equal(n, child:lua("return load().json.n"))
+      assert.are.equal(n, child:lua("return load_now().json.n"))
     end
     child:stop()
   end)
@@ -136,11 +136,11 @@ describe("options of one call", function()
     local w = workspace.new({ config = { ["alpha.lua"] = "note('alpha.lua')", ["alpha.toml"] = "" } })
     local child = w:open("alpha", { setup = "{ on_load = function() note('setup') end }" })
     child:lua([[
-      load({
+      load_now({
         on_load = function() note("call") end,
         executors = { toml = { run = function() note("alpha.toml") end } },
       })
-      load()
+      load_now()
     ]])
     assert.are.same({ "alpha.lua", "alpha.toml", "call", "alpha.lua", "setup" }, child:lua("return events"))
     child:stop()
@@ -178,7 +178,7 @@ describe("options on a context", function()
     assert.are.same(
       { 1234, true, "manual", 4 },
       child:lua([[
-        local ctx = load(at("beta"))
+        local ctx = load_now(at("beta"))
         return { ctx.cache.timeout_ms, ctx.executors.toml.run == print, ctx.loading.on, #ctx.pipeline }
       ]])
     )
@@ -190,15 +190,15 @@ describe("options on a context", function()
     support.tree({ ["other/alpha.json"] = '{"from": "other"}', ["other/alpha.lua"] = "note('other alpha.lua')" }, w.dir)
     local child = w:open("alpha", { setup = "{ on_load = function() note('old') end }" })
     local result = child:lua([[
-      local ctx = load()
+      local ctx = load_now()
       local before = ctx.json.from
       ctx.config_dir = ...
       ctx.on_load = function() note("new") end
       local unchanged = ctx.json.from
-      load()
+      load_now()
       local after = ctx.json.from
       ctx.executors.lua = { run = function(_, path) note(vim.fs.basename(path) .. " by hand") end }
-      load(ctx)
+      load_now(ctx)
       return { before, unchanged, after }
     ]], w.dir .. "/other")
     assert.are.same({ "projects", "projects", "other" }, result)
@@ -213,12 +213,12 @@ describe("options on a context", function()
     local w = workspace.new()
     local child = w:open("alpha", { setup = "{ on_load = function(ctx) note('setup ' .. ctx.project_name) end }" })
     child:lua([[
-      local alpha = load()
+      local alpha = load_now()
       alpha.on_load = function() note("own") end
       alpha.cache.timeout_ms = 77
-      local beta = load(at("beta"))
+      local beta = load_now(at("beta"))
       assert(beta.cache.timeout_ms == 5000)
-      load(alpha)
+      load_now(alpha)
     ]])
     assert.are.same({ "setup alpha", "setup beta", "own" }, child:lua("return events"))
     child:stop()
@@ -226,14 +226,14 @@ describe("options on a context", function()
 
   it("are kept over clear()", function()
     local child = workspace.new():open("alpha")
-    child:lua("local ctx = load(); ctx.on_load = function() note('own') end; npc.clear(); load()")
+    child:lua("local ctx = load_now(); ctx.on_load = function() note('own') end; npc.clear(); load_now()")
     assert.are.same({ "own" }, child:lua("return events"))
     child:stop()
   end)
 
   it("of a wrong type are an error at the next load, with their name", function()
     local child = workspace.new():open("alpha")
-    local ok, err = unpack(child:lua("load().config_dir = 42; return { pcall(npc.load) }"))
+    local ok, err = unpack(child:lua("load_now().config_dir = 42; return { pcall(npc.load) }"))
     assert.is_false(ok)
     assert.is_truthy(err:find("config_dir: expected string or function, got number", 1, true), err)
     child:stop()

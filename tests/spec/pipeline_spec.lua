@@ -16,7 +16,7 @@ local STAGES = [[
 local function load(w, dir, pipeline, more)
   local child = w:open(dir, { before = STAGES, setup = ("{ pipeline = %s, %s }"):format(pipeline, more or "") })
   local result = child:lua([[
-    local ctx, err = load()
+    local ctx, err = load_now()
     if not ctx then return { err = err.code } end
     return { root = ctx.project_root, name = ctx.project_name, json = ctx.json, ran = events, files = vim.tbl_keys(ctx._files_loaded), errors = errors }
   ]])
@@ -48,7 +48,7 @@ describe("the default pipeline", function()
   it("is the four stages, shown on the context", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local child = w:open("outer/inner/src/deep")
-    assert.are.same({ 4, "outer/inner" }, child:lua("local ctx = load(); return { #ctx.pipeline, ctx.project_name }"))
+    assert.are.same({ 4, "outer/inner" }, child:lua("local ctx = load_now(); return { #ctx.pipeline, ctx.project_name }"))
     child:stop()
   end)
 
@@ -66,7 +66,7 @@ describe("the default pipeline", function()
       local stages = npc.ctx.pipeline
       stages[2] = detect({ matcher = ".marker" })
       npc.ctx.pipeline = stages
-      local ctx = load()
+      local ctx = load_now()
       return { ctx.project_name, ctx.json.from }
     ]])
     assert.are.same({ "inner", "inner" }, result)

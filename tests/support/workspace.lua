@@ -1,5 +1,5 @@
 -- Several projects side by side, one config_dir, and an editor among them. In the editor, a few globals make short tests
--- possible: `npc` is the plugin, `note(x)` appends to `events`, `load(what)` loads and waits, `errors` holds what
+-- possible: `npc` is the plugin, `note(x)` appends to `events`, `load_now(what)` loads and waits, `errors` holds what
 -- on_error got. It knows the plugin's public API only, and asserts nothing.
 local M = {}
 
@@ -9,7 +9,7 @@ local PRELUDE = [[
   _G.npc = setmetatable({}, {
     __index = function(_, key) return require("nvim-project-config")[key] end,
   })
-  function _G.load(what)
+  function _G.load_now(what)
     local answered, ctx, err = false, nil, nil
     npc.load(what, function(...) answered, ctx, err = true, ... end)
     assert(vim.wait(8000, function() return answered end, 1), "load() has not answered within 8 s")
