@@ -49,10 +49,7 @@ function M.setup(opts)
   is_setup = true
   local ctx, failure = loading.begin(options)
   if failure then
-    -- Not now: where `setup` runs inside a Vim command, an error message would become an exception, with a stack trace.
-    vim.schedule(function()
-      require("nvim-project-config.errors").notify(failure)
-    end)
+    require("nvim-project-config.errors").notify(failure)
   elseif options.loading.on == "startup" then
     load_automatically()
   elseif options.loading.on == "lazy" then

@@ -114,6 +114,13 @@ local function thrown(value)
   return require("nvim-project-config.errors").thrown(value)
 end
 
+--- The error for a relative path, or none, when the current directory is gone.
+---@param problem? string
+local function nowhere(problem)
+  local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
+  return require("nvim-project-config.errors").new("not_found", text)
+end
+
 --- Asks for a load. Returns an awaitable for `ctx|nil, err`.
 ---
 --- Raises an error for invalid options.
@@ -143,8 +150,7 @@ function M.submit(what)
   end
   local options = context.options(ctx, what.opts)
   if not start_dir then
-    local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
-    return refuse(require("nvim-project-config.errors").new("not_found", text), options)
+    return refuse(nowhere(problem), options)
   end
 
   local config_dir = options.config_dir
@@ -158,7 +164,10 @@ function M.submit(what)
     end
     config_dir = result
   end
-  config_dir = absolute(config_dir, cwd) --[[@as string]]
+  config_dir = absolute(config_dir, cwd)
+  if not config_dir then
+    return refuse(nowhere(problem), options)
+  end
   ctx._config_dir = { option = options.config_dir, used = config_dir }
   ctx.config_dir = config_dir
 

@@ -32,6 +32,14 @@ local deferred = {}
 --- How many `wait` functions are on the stack.
 local waiting = 0
 
+--- Whether a coroutine is in the middle of a call: it runs, or what it called does.
+---@param co thread
+---@return boolean
+local function is_on_stack(co)
+  local status = coroutine.status(co)
+  return status == "normal" or status == "running"
+end
+
 --- The coroutine and the run on whose behalf the code that calls this runs.
 ---@return thread?, project_config.Run?
 local function requester()
@@ -42,6 +50,12 @@ local function requester()
   local top = entered[#entered]
   if top then
     return top.co, top.run
+  end
+  -- A file that its own code has resumed: on the stack, and entered by nobody here.
+  for worker, run in pairs(run_of) do
+    if is_on_stack(worker) then
+      return worker, run
+    end
   end
 end
 
@@ -352,8 +366,8 @@ function M.check_for_deadlock(run, request, behind, yields)
     return
   end
   local on_stack = false
-  for _, frame in ipairs(entered) do
-    on_stack = on_stack or frame.run.id == behind
+  for worker, run in pairs(run_of) do
+    on_stack = on_stack or (run.id == behind and is_on_stack(worker))
   end
   local ahead = behind and runs[behind]
   local never = ahead ~= nil and awaits(ahead, own)
