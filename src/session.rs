@@ -70,6 +70,7 @@ impl Session {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("project-config")
+            .on_thread_start(crate::sys::yield_to_editor)
             .enable_time()
             .build()
             .map_err(|error| Error::new(ErrorKind::Runtime(format!("cannot start a thread: {error}"))))?;
@@ -112,20 +113,16 @@ impl Session {
 
     fn start_run(&'static self, state: &mut State, run: RunId, request: Request) {
         let promise = Promise { session: self, run, kept: false };
-        let task = self.tokio.spawn(async move {
-            let session = promise.session;
-            let shown = move |project: &_| session.state().contexts.shown(project);
-            let result = session.engine.plan(request, shown).await;
+        let _runtime = self.tokio.enter();
+        let shown = |project: &_| self.state().contexts.shown(project);
+        let watch = self.engine.start(request, shown, move |result| {
             promise.keep(result.map(|plan| {
-                let base = session.state().contexts.shown(plan.project());
-                Planned {
-                    change: Change::between(base.as_ref().map(|base| &base.json), &plan.json),
-                    plan: Arc::new(plan),
-                    base,
-                }
+                let base = self.state().contexts.shown(plan.project());
+                let change = Change::between(base.as_ref().map(|base| &base.json), &plan.json);
+                Planned { change, plan: Arc::new(plan), base }
             }));
         });
-        state.planning.insert(run, task.abort_handle());
+        state.planning.insert(run, self.tokio.spawn(watch).abort_handle());
     }
 
     /// Binds a planned run to its context. `None` if the run was cancelled.
