@@ -10,7 +10,7 @@ use lru::LruCache;
 
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, Timestamp};
-use crate::json::Value;
+use crate::json::{self, Value};
 use crate::open::{ConfigDir, Limits, Snapshot};
 
 /// What an entry costs beside its content and path, in bytes.
@@ -57,7 +57,7 @@ impl FileEntry {
     ///
     /// As [`crate::json::parse`], with the path.
     pub fn json(&self) -> &Result<Option<Arc<Value>>, Error> {
-        self.json.get_or_init(|| match parse_json(&self.content) {
+        self.json.get_or_init(|| match json::parse(&self.content) {
             Ok(document) => Ok(document.map(Arc::new)),
             Err(error) => Err(error.at(&self.path)),
         })
@@ -147,17 +147,4 @@ impl FileCache {
 /// Every state between two statements under these locks is a valid one, so a panic elsewhere does no harm.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Stands in for `crate::json::parse` until that exists: replace the call and delete this.
-fn parse_json(content: &[u8]) -> Result<Option<Value>> {
-    use crate::error::ErrorKind;
-    if content.trim_ascii().is_empty() {
-        return Ok(None);
-    }
-    serde_json::from_slice(content).map(Some).map_err(|error| {
-        let line = u32::try_from(error.line()).unwrap_or(u32::MAX);
-        let column = u32::try_from(error.column()).unwrap_or(u32::MAX);
-        Error::new(ErrorKind::Syntax(error.to_string())).at_position(line, column)
-    })
 }

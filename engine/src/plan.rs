@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::error::Error;
 use crate::file_cache::FileEntry;
 use crate::json::Value;
+use crate::pipeline::Kind;
 
 /// One project of the nest in which the start directory lies.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,7 +24,7 @@ pub struct Project {
 pub struct PlannedFile {
     /// Absolute path below `config_dir`.
     pub path: PathBuf,
-    /// Index into the kinds of the request (`json`, `lua`, `vim`, …).
+    /// Index into [`Plan::kinds`].
     pub kind: usize,
     /// Index into [`Plan::projects`] of the project it belongs to.
     pub layer: usize,
@@ -58,6 +59,8 @@ pub struct Plan {
     pub json: Arc<Value>,
     /// The documents that `json` was merged from, in order: those in `files` and, for a file with an error, its last good state.
     pub json_sources: Vec<Arc<FileEntry>>,
+    /// The kinds of files of the request, in the order in which they run.
+    pub kinds: Vec<Kind>,
     /// What went wrong file by file; each names its path. Such a file is not in `files`.
     pub problems: Vec<Error>,
     /// How long it took.
@@ -68,5 +71,29 @@ impl Plan {
     /// *The* project: the innermost one.
     pub fn project(&self) -> &Project {
         self.projects.last().expect("a plan is only made with at least one project")
+    }
+
+    /// The kind of one of its files.
+    pub fn kind(&self, file: &PlannedFile) -> &Kind {
+        &self.kinds[file.kind]
+    }
+
+    /// The file that gets new settings: the project's own JSON file if it was loaded, else the last JSON file of its own, else
+    /// `<stem>.json`, which may not exist yet.
+    pub fn json_target(&self) -> PathBuf {
+        // Not `with_extension`: a name may hold a dot.
+        let mut own_file = self.stem.clone().into_os_string();
+        own_file.push(".json");
+        let own_file = PathBuf::from(own_file);
+        let innermost = self.projects.len() - 1;
+        let own = self.files.iter().filter(|file| self.kind(file).merged && file.layer == innermost);
+        let mut last = None;
+        for file in own {
+            if file.path == own_file {
+                return own_file;
+            }
+            last = Some(&file.path);
+        }
+        last.cloned().unwrap_or(own_file)
     }
 }

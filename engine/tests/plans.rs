@@ -13,8 +13,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::file_cache::{FileCache, Limits};
+use engine::file_cache::FileCache;
 use engine::matcher::Matcher;
+use engine::open::Limits;
 use engine::pipeline::{Detect, Direction, Engine, Kind, Request, Stage};
 use engine::plan::Plan;
 
@@ -140,7 +141,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn plan(request: Request) -> engine::error::Result<Plan> {
-    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, None))
+    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None))
 }
 
 fn describe(root: &Path, plan: &Plan) -> String {

@@ -2,57 +2,6 @@
 
 local M = {}
 
----@alias project_config.Hook fun(ctx: project_config.Context)
----@alias project_config.ErrorHook fun(err: project_config.Error, ctx: project_config.Context, file?: string)
-
---- What a user passes to `setup` and `load`: everything may be left out.
----@class project_config.Options
----@field config_dir? string|fun(ctx: project_config.Context): string where the files are; a function is asked at each load
----@field pipeline? project_config.Stage[] nil: walk, detect, find_files, execute
----@field executors? table<string, project_config.ExecutorOptions> by kind; a new kind `toml` stands for the files `*.toml`
----@field loading? project_config.LoadingOptions
----@field cache? project_config.CacheOptions
----@field on_load? project_config.Hook after each load
----@field on_error? project_config.ErrorHook instead of a notification
----@field on_clear? project_config.Hook before a context is emptied
-
----@class project_config.ExecutorOptions
----@field async? boolean may files of this kind be worked on side by side?
----@field run? project_config.FileRunner in a coroutine, with the path of each file
-
----@class project_config.LoadingOptions
----@field on? "startup"|"lazy"|"manual"
----@field start_dir? string where to look for the project; nil: the current directory
-
----@class project_config.CacheOptions
----@field trust_mtime? boolean false: read every file again at each load
----@field timeout_ms? integer how long a disk may take, in milliseconds
----@field max_file_size? integer larger files are refused; in bytes
-
---- The options in force.
----@class project_config.Config
----@field config_dir string|fun(ctx: project_config.Context): string
----@field pipeline? project_config.Stage[]
----@field executors table<string, project_config.Executor>
----@field loading project_config.Loading
----@field cache project_config.Cache
----@field on_load? project_config.Hook
----@field on_error? project_config.ErrorHook
----@field on_clear? project_config.Hook
-
----@class project_config.Executor
----@field async boolean
----@field run? project_config.FileRunner
-
----@class project_config.Loading
----@field on "startup"|"lazy"|"manual"
----@field start_dir? string
-
----@class project_config.Cache
----@field trust_mtime boolean
----@field timeout_ms integer
----@field max_file_size integer
-
 --- A leaf of the schema: `{ default, type, check? }`. A branch: a table of leaves by key; with `[1] == MAP`, a table of branches of one
 --- shape by any name.
 local MAP = "map"
@@ -71,7 +20,7 @@ local function at_least(least)
 end
 
 local function default_config_dir()
-  return vim.fs.joinpath(vim.fn.stdpath("config") --[[@as string]], "projects")
+  return vim.fn.stdpath("config") .. "/projects"
 end
 
 -- stylua: ignore

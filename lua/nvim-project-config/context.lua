@@ -4,30 +4,6 @@ local config = require("nvim-project-config.config")
 
 local M = {}
 
---- Everything that is known of one project. `setup` makes the first one, which belongs to no project until a load binds it.
----@class project_config.Context: project_config.Config
----@field config_dir string|fun(ctx: project_config.Context): string after a load: the directory that was used
----@field project_root? string the directory of the innermost project
----@field project_name? string its full name, for example `big-repo/frontend`
----@field projects project_config.Project[] outermost first
----@field json table the merged JSON
----@field _files_loaded table<string, true>
----@field _last_project_json? string where new settings are written
----@field _id integer
----@field _report project_config.Report
----@field _config_dir? { option: string|fun(ctx: project_config.Context): string, used: string }
-
----@class project_config.Project
----@field root string
----@field name string
-
---- What the last load of a context did.
----@class project_config.Report
----@field files { path: string, kind: string, ms?: number }[] in the order in which they ran; no time for merged JSON
----@field errors project_config.Error[]
----@field timings { detect_ms: number, read_ms: number, merge_ms: number }?
----@field stem? string the project's own file without its extension
-
 --- The stages of a pipeline that was not replaced.
 local function default_pipeline()
   local stages = {}

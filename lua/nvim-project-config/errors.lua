@@ -2,23 +2,14 @@
 
 local M = {}
 
----@class project_config.Error
----@field code string one of the codes of |nvim-project-config-errors|
----@field message string what went wrong, where, and what to do
----@field path? string the file or directory it is about
----@field line? integer from 1
----@field column? integer in bytes, from 1
----@field errno? integer the operating system's number
-
---- Errors print and concatenate as their message.
-M.metatable = {
-  __tostring = function(err)
-    return err.message
-  end,
-  __concat = function(a, b)
-    return tostring(a) .. tostring(b)
-  end,
-}
+--- Errors print and concatenate as their message. The library gives this table to its errors too.
+M.metatable = require("nvim-project-config.native").error_metatable
+function M.metatable.__tostring(err)
+  return err.message
+end
+function M.metatable.__concat(a, b)
+  return tostring(a) .. tostring(b)
+end
 
 --- Messages that the user has been shown, by the path they are about.
 ---@type table<string, table<string, true>>

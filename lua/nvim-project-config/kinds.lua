@@ -1,53 +1,50 @@
---- The kinds of files and who runs them, from the options of a load.
+--- Who runs which kind of file, from the options of a load.
 
 local M = {}
 
----@class project_config.Kind
----@field name string
----@field merged boolean the engine merges these files into `ctx.json`; nothing runs
----@field async boolean
----@field run? (fun(ctx: project_config.Context, path: string, content: string))[] one after the other
----@field [integer] string extensions with their dots
-
---- The kinds that need no `run`, in the order in which they are worked on.
-local builtin = { "json", "lua", "vim" }
-local builtin_extensions = { json = { ".json", ".jsonc" }, lua = { ".lua" }, vim = { ".vim" } }
-
+--- The runners that a pipeline's router names, by kind.
 ---@param pipeline? project_config.Stage[]
 ---@return table<string, project_config.FileRunner[]>
-local function routes(pipeline)
-  local by_name = {}
+function M.routed(pipeline)
+  local by_kind = {}
   for _, stage in ipairs(pipeline or {}) do
-    for key, run in pairs(type(stage) == "table" and stage.router or {}) do
-      by_name[key:gsub("^%.", "")] = type(run) == "table" and run or { run }
+    for key, runner in pairs(type(stage) == "table" and stage.router or {}) do
+      by_kind[key:gsub("^%.", "")] = type(runner) == "table" and runner or { runner }
     end
   end
-  return by_name
+  return by_kind
 end
 
---- In order: JSON, Lua, Vim, then the user's own kinds by name.
----@param config project_config.Config
----@return project_config.Kind[]
-function M.of(config)
-  local routed = routes(config.pipeline)
-  local names, own = vim.list_slice(builtin), {}
-  for name in pairs(vim.tbl_extend("keep", {}, config.executors, routed)) do
-    if not builtin_extensions[name] then
-      own[#own + 1] = name
-    end
+--- The user's own runners for a kind.
+---@param options project_config.Config
+---@param kind string
+---@return project_config.FileRunner[]?
+local function own_runners(options, kind)
+  local executor = options.executors[kind]
+  return M.routed(options.pipeline)[kind] or (executor and executor.run and { executor.run })
+end
+
+--- What the library has to know: the kinds that are not built in, and whether it merges the JSON files.
+---@param options project_config.Config
+---@return string[] own_kinds, boolean merge_json
+function M.for_library(options)
+  local own = {}
+  for kind in pairs(vim.tbl_extend("keep", M.routed(options.pipeline), options.executors)) do
+    own[#own + 1] = kind
   end
-  table.sort(own)
-  vim.list_extend(names, own)
-  local kinds = {}
-  for _, name in ipairs(names) do
-    local options = config.executors[name] or { async = false }
-    local run = routed[name] or (options.run and { options.run })
-    local kind = vim.list_slice(builtin_extensions[name] or { "." .. name })
-    kind.name, kind.async, kind.merged = name, options.async, name == "json" and not run
-    kind.run = run or (not kind.merged and { require("nvim-project-config.executors." .. name) } or nil)
-    kinds[#kinds + 1] = kind
-  end
-  return kinds
+  return own, own_runners(options, "json") == nil
+end
+
+--- How files of this kind are run.
+---@param options project_config.Config
+---@param kind string
+---@return project_config.Kind
+function M.resolve(options, kind)
+  local executor = options.executors[kind]
+  return {
+    async = executor ~= nil and executor.async,
+    runners = own_runners(options, kind) or { require("nvim-project-config.executors." .. kind) },
+  }
 end
 
 return M

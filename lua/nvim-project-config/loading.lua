@@ -2,7 +2,6 @@
 ---
 --- What happens once a load is planned lies in `run.lua`.
 
-local config = require("nvim-project-config.config")
 local context = require("nvim-project-config.context")
 local native = require("nvim-project-config.native")
 
@@ -19,6 +18,33 @@ local current
 local contexts = {}
 local last_options_id = 0
 
+--- Live runs by id.
+---@type table<integer, project_config.Run>
+M.runs = {}
+
+--- Forgets runs that were cancelled.
+local function sweep()
+  local lib = native.get()
+  for id, run in pairs(M.runs) do
+    if not run.result and not (lib and lib.is_live(id)) then
+      M.runs[id] = nil
+    end
+  end
+end
+
+--- The identity of these options: that of a live run with equal ones, else a new one.
+---@param options project_config.Config
+---@return integer
+local function identity_of(options)
+  for _, run in pairs(M.runs) do
+    if vim.deep_equal(run.options, options) then
+      return run.options_id
+    end
+  end
+  last_options_id = last_options_id + 1
+  return last_options_id
+end
+
 --- The context for which the code that asks runs, else the current one.
 ---@return project_config.Context?
 function M.context()
@@ -34,25 +60,22 @@ function M.begin(options)
   local lib, failure = native.get()
   current = context.new(lib and lib.setup() or 0, options)
   contexts = { [current._id] = current }
-  if package.loaded["nvim-project-config.run"] then
-    require("nvim-project-config.run").sweep()
-  end
+  sweep()
   return current, failure
 end
 
---- What is needed of `run.lua`, connected at the first load.
-local function get_run()
-  local run = require("nvim-project-config.run")
-  run.context_of = run.context_of
-    or function(id)
-      contexts[id] = contexts[id] or context.new(id, setup_options)
-      return contexts[id]
-    end
-  run.make_current = run.make_current or function(ctx)
-    current = ctx
-    contexts[ctx._id] = ctx
-  end
-  return run
+--- The context with this id: a known one, else the draft if it is the one, else a new one.
+---@param id integer
+---@param draft project_config.Context
+---@return project_config.Context
+function M.context_of(id, draft)
+  contexts[id] = contexts[id] or (draft._id == id and draft) or context.new(id, setup_options)
+  return contexts[id]
+end
+
+---@param ctx project_config.Context
+function M.make_current(ctx)
+  current = ctx
 end
 
 --- The context that a load from this directory most likely ends in: the innermost one around it, else one without a project.
@@ -99,6 +122,11 @@ local function refusal(err, ctx, hook)
   end
 end
 
+--- A message handler for `xpcall` around the user's functions.
+local function thrown(value)
+  return require("nvim-project-config.errors").thrown(value)
+end
+
 --- Where the load begins, the context it is asked on, and what went wrong.
 ---@param what project_config.Submission
 ---@return string? start_dir, project_config.Context ctx, project_config.Error?
@@ -115,19 +143,12 @@ local function locate(what)
   return start_dir, what.ctx or (start_dir ~= cwd and context_around(start_dir) or ctx)
 end
 
----@class project_config.Submission
----@field opts? project_config.Options the options of this call
----@field ctx? project_config.Context load this context's project again
----@field automatic? boolean nobody called `load`
----@field yields? boolean the caller yields until the answer comes
-
 --- Asks for a load. Returns an awaitable for `ctx|nil, err`.
 ---
 --- Raises an error for invalid options.
 ---@param what project_config.Submission
 ---@return fun(step: fun(ctx?: project_config.Context, err?: project_config.Error))
 function M.submit(what)
-  local errors = require("nvim-project-config.errors")
   local lib, failure = native.get()
   if not lib then
     return refusal(failure --[[@as project_config.Error]], current --[[@as project_config.Context]], setup_options.on_error)
@@ -137,7 +158,7 @@ function M.submit(what)
   if not start_dir then
     return refusal(nowhere --[[@as project_config.Error]], ctx, options.on_error)
   end
-  local ok, config_dir = xpcall(context.config_dir, errors.thrown, ctx, options.config_dir)
+  local ok, config_dir = xpcall(context.config_dir, thrown, ctx, options.config_dir)
   config_dir = ok and absolute(config_dir, vim.uv.cwd()) or config_dir
   if not ok then
     return refusal(config_dir, ctx, options.on_error)
@@ -145,15 +166,13 @@ function M.submit(what)
   ctx._config_dir = { option = options.config_dir, used = config_dir }
   ctx.config_dir = config_dir
 
-  local run = get_run()
-  local equal = run.with_equal_options(options)
-  last_options_id = equal and last_options_id or last_options_id + 1
-  local options_id = equal and equal.options_id or last_options_id
-  local kinds = equal and equal.kinds or require("nvim-project-config.kinds").of(options)
+  local own_kinds, merge_json = require("nvim-project-config.kinds").for_library(options)
+  local options_id = identity_of(options)
   local awaitable, request, run_id, behind = lib.load_await({
     start_dir = start_dir,
     config_dir = config_dir,
-    kinds = kinds,
+    own_kinds = own_kinds,
+    merge_json = merge_json,
     stages = options.pipeline,
     options = options_id,
     automatic = what.automatic or false,
@@ -164,15 +183,22 @@ function M.submit(what)
   if not awaitable then
     return refusal(request, ctx, options.on_error)
   end
-  run.submitted({
-    id = run_id,
-    draft = ctx,
-    options = options,
-    options_id = options_id,
-    kinds = kinds,
-    at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,
-    pending = 0,
-  }, request, behind, what.yields or false)
+  M.runs[run_id] = M.runs[run_id]
+    or {
+      id = run_id,
+      draft = ctx,
+      options = options,
+      options_id = options_id,
+      at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,
+      pending = 0,
+    }
+  if what.automatic then
+    sweep()
+  end
+  local execution = package.loaded["nvim-project-config.run"]
+  if execution then
+    execution.check_for_deadlock(run_id, request, behind, what.yields or false)
+  end
   return awaitable
 end
 
@@ -183,19 +209,23 @@ function M.clear(ctx)
     return -- called from its own on_clear
   end
   ctx._clearing = true
-  local errors = require("nvim-project-config.errors")
-  local on_clear = ctx.on_clear
-  if on_clear then
-    local ok, err = xpcall(on_clear, errors.thrown, ctx)
+  if ctx.on_clear then
+    local ok, err = xpcall(ctx.on_clear, thrown, ctx)
     if not ok then
-      errors.report(err, ctx, ctx.on_error)
+      require("nvim-project-config.errors").report(err, ctx, ctx.on_error)
     end
   end
   local lib = native.get()
   if lib then
-    local run = get_run()
-    lib.clear(ctx._id, ctx ~= current and run.ids_of(ctx) or nil)
-    run.sweep()
+    local ids
+    if ctx ~= current then
+      ids = {}
+      for id, run in pairs(M.runs) do
+        ids[#ids + 1] = (run.ctx or run.draft) == ctx and id or nil
+      end
+    end
+    lib.clear(ctx._id, ids)
+    sweep()
   end
   context.empty(ctx)
   ctx._clearing = nil

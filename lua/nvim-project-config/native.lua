@@ -23,9 +23,16 @@ local slice_end = 0
 ---@type table<integer, fun(...)>
 M.callbacks = {}
 
---- What to do with a reply, by event.
+--- The metatable of errors; `errors.lua` fills it in.
+M.error_metatable = {}
+
+--- What to do with a reply, by event. Loaded with the first reply.
 ---@type table<string, fun(...)>
-M.handlers = {}
+M.handlers = setmetatable({}, {
+  __index = function(_, event)
+    return require("nvim-project-config.run").handlers[event]
+  end,
+})
 
 --- The directory of the plugin, absolute.
 ---@return string
@@ -79,7 +86,7 @@ local function attach(lib, path)
   local async = assert(uv.new_async(on_wake))
   async:unref()
   local in_thread = vim.env.NVIM_PROJECT_CONFIG_WAKE == "thread"
-  if not lib.attach(async, M.callbacks, require("nvim-project-config.errors").metatable, in_thread) then
+  if not lib.attach(async, M.callbacks, M.error_metatable, in_thread) then
     uv.new_thread(function(library_path, handle)
       local waiter = assert(package.loadlib(library_path, "luaopen_nvim_project_config"))()
       while waiter.wait() == true do

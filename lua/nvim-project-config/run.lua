@@ -5,26 +5,13 @@
 --- not matter who wakes it, or how often.
 
 local errors = require("nvim-project-config.errors")
+local kinds = require("nvim-project-config.kinds")
+local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
 
 local M = {}
 
----@class project_config.Run
----@field id integer
----@field draft project_config.Context
----@field options project_config.Config
----@field options_id integer equal options of live runs have equal ids
----@field kinds project_config.Kind[]
----@field at_startup boolean
----@field ctx? project_config.Context
----@field thread? thread
----@field pending integer files that have begun and not ended
----@field awaited? integer the run that a file of this run awaits
----@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
-
---- Live runs by id.
----@type table<integer, project_config.Run>
-local runs = {}
+local runs = loading.runs
 
 --- The run that a coroutine works for.
 ---@type table<thread, project_config.Run>
@@ -44,12 +31,6 @@ local deferred = {}
 
 --- How many `wait` functions are on the stack.
 local waiting = 0
-
---- Set by `init.lua`: the context with this id, made if need be; and the one that `npc.ctx` shows.
----@type fun(id: integer): project_config.Context
-M.context_of = nil
----@type fun(ctx: project_config.Context)
-M.make_current = nil
 
 --- The coroutine and the run on whose behalf the code that calls this runs.
 ---@return thread?, project_config.Run?
@@ -126,10 +107,11 @@ end
 
 --- Runs one file in a coroutine of its own.
 ---@param run project_config.Run
----@param kind project_config.Kind
+---@param kind_name string
 ---@param path string
 ---@param content string
-local function start_file(run, kind, path, content)
+local function start_file(run, kind_name, path, content)
+  local kind = run.kinds[kind_name]
   local ctx = run.ctx
   run.pending = run.pending + 1
   local function handler(thrown)
@@ -138,8 +120,8 @@ local function start_file(run, kind, path, content)
   local co = coroutine.create(function()
     local began = vim.uv.hrtime()
     local ok, err = true, nil
-    for _, execute in ipairs(kind.run) do
-      ok, err = xpcall(execute, handler, ctx, path, content)
+    for _, runner in ipairs(kind.runners) do
+      ok, err = xpcall(runner, handler, ctx, path, content)
       if not ok then
         break
       end
@@ -149,7 +131,7 @@ local function start_file(run, kind, path, content)
     if not is_live(run) then
       return
     end
-    table.insert(ctx._report.files, { path = path, kind = kind.name, ms = ms })
+    table.insert(ctx._report.files, { path = path, kind = kind_name, ms = ms })
     if ok then
       ctx._files_loaded[path] = true
       errors.forget(path)
@@ -172,24 +154,26 @@ local function run_files(run, count)
   local lib = native.get()
   local last_kind
   for index = 1, count do
-    local path, kind_index, content = lib.file(run.id, index)
+    local path, kind_name, content = lib.file(run.id, index)
     if not path then
       return false
     end
-    local kind = run.kinds[kind_index]
-    while run.pending > 0 and (kind ~= last_kind or not kind.async) do
+    local merged = not content
+    local kind = run.kinds[kind_name] or not merged and kinds.resolve(run.options, kind_name)
+    run.kinds[kind_name] = kind or nil
+    while run.pending > 0 and (kind_name ~= last_kind or not kind.async) do
       coroutine.yield()
       if not is_live(run) then
         return false
       end
     end
-    last_kind = kind
-    if kind.merged then
+    last_kind = kind_name
+    if merged then
       run.ctx._files_loaded[path] = true
-      table.insert(run.ctx._report.files, { path = path, kind = kind.name })
+      table.insert(run.ctx._report.files, { path = path, kind = kind_name })
       errors.forget(path)
     else
-      start_file(run, kind, path, content)
+      start_file(run, kind_name, path, content)
     end
   end
   while run.pending > 0 do
@@ -219,14 +203,14 @@ local function begin(run)
   if not found then
     return
   end
-  local ctx = run.draft._id == found.context and run.draft or M.context_of(found.context)
-  run.ctx = ctx
+  local ctx = loading.context_of(found.context, run.draft)
+  run.ctx, run.kinds = ctx, {}
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
   ctx._files_loaded = {}
   ctx._report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
   if found.current then
-    M.make_current(ctx)
+    loading.make_current(ctx)
   end
   run.thread = coroutine.create(function()
     execute(run, found)
@@ -274,7 +258,7 @@ function M.release()
   end
 end
 
-native.handlers = {
+M.handlers = {
   planned = function(id)
     local run = runs[id]
     when_ready(run, function()
@@ -329,39 +313,6 @@ native.handlers = {
   end,
 }
 
---- Forgets runs that were cancelled.
-function M.sweep()
-  for id, run in pairs(runs) do
-    if not run.result and not is_live(run) then
-      runs[id] = nil
-    end
-  end
-end
-
---- The runs that work for a context.
----@param ctx project_config.Context
----@return integer[]
-function M.ids_of(ctx)
-  local ids = {}
-  for id, run in pairs(runs) do
-    if (run.ctx or run.draft) == ctx then
-      ids[#ids + 1] = id
-    end
-  end
-  return ids
-end
-
---- A live run with equal options.
----@param options project_config.Config
----@return project_config.Run?
-function M.with_equal_options(options)
-  for _, run in pairs(runs) do
-    if vim.deep_equal(run.options, options) then
-      return run
-    end
-  end
-end
-
 --- Whether `run` waits, directly or through others, for `target`.
 ---@param run project_config.Run?
 ---@param target project_config.Run
@@ -377,13 +328,12 @@ local function awaits(run, target)
   return false
 end
 
---- Notes a call that the library has accepted, and finds out whether whoever made it may wait for itself.
----@param run project_config.Run what the run will be, if it is new
+--- Finds out whether whoever made this call may be waiting for itself.
+---@param run integer the run that will answer the call
 ---@param request integer
 ---@param behind? integer the run that has to end first
 ---@param yields boolean the caller is about to yield until the answer comes
-function M.submitted(run, request, behind, yields)
-  runs[run.id] = runs[run.id] or run
+function M.check_for_deadlock(run, request, behind, yields)
   local co, own = requester()
   if not co or not own then
     return
@@ -395,7 +345,7 @@ function M.submitted(run, request, behind, yields)
   local ahead = behind and runs[behind]
   local never = ahead ~= nil and awaits(ahead, own)
   if yields then
-    own.awaited = run.id
+    own.awaited = run
     if never then
       native.get().refuse_busy(request)
     end

@@ -1,5 +1,116 @@
 ---@meta _
--- What crosses the border to the native library (`src/exports.rs`), and what users hand in.
+-- The types of the plugin, for the language server; never loaded.
+
+---@alias project_config.Hook fun(ctx: project_config.Context)
+---@alias project_config.ErrorHook fun(err: project_config.Error, ctx: project_config.Context, file?: string)
+
+--- What a user passes to `setup` and `load`: everything may be left out.
+---@class project_config.Options
+---@field config_dir? string|fun(ctx: project_config.Context): string where the files are; a function is asked at each load
+---@field pipeline? project_config.Stage[] nil: walk, detect, find_files, execute
+---@field executors? table<string, project_config.ExecutorOptions> by kind; a new kind `toml` stands for the files `*.toml`
+---@field loading? project_config.LoadingOptions
+---@field cache? project_config.CacheOptions
+---@field on_load? project_config.Hook after each load
+---@field on_error? project_config.ErrorHook instead of a notification
+---@field on_clear? project_config.Hook before a context is emptied
+
+---@class project_config.ExecutorOptions
+---@field async? boolean may files of this kind be worked on side by side?
+---@field run? project_config.FileRunner in a coroutine, with the path of each file
+
+---@class project_config.LoadingOptions
+---@field on? "startup"|"lazy"|"manual"
+---@field start_dir? string where to look for the project; nil: the current directory
+
+---@class project_config.CacheOptions
+---@field trust_mtime? boolean false: read every file again at each load
+---@field timeout_ms? integer how long a disk may take, in milliseconds
+---@field max_file_size? integer larger files are refused; in bytes
+
+--- The options in force.
+---@class project_config.Config
+---@field config_dir string|fun(ctx: project_config.Context): string
+---@field pipeline? project_config.Stage[]
+---@field executors table<string, project_config.Executor>
+---@field loading project_config.Loading
+---@field cache project_config.Cache
+---@field on_load? project_config.Hook
+---@field on_error? project_config.ErrorHook
+---@field on_clear? project_config.Hook
+
+---@class project_config.Executor
+---@field async boolean
+---@field run? project_config.FileRunner
+
+---@class project_config.Loading
+---@field on "startup"|"lazy"|"manual"
+---@field start_dir? string
+
+---@class project_config.Cache
+---@field trust_mtime boolean
+---@field timeout_ms integer
+---@field max_file_size integer
+
+--- Everything that is known of one project. `setup` makes the first one, which belongs to no project until a load binds it.
+---@class project_config.Context: project_config.Config
+---@field config_dir string|fun(ctx: project_config.Context): string after a load: the directory that was used
+---@field project_root? string the directory of the innermost project
+---@field project_name? string its full name, for example `big-repo/frontend`
+---@field projects project_config.Project[] outermost first
+---@field json table the merged JSON
+---@field _files_loaded table<string, true>
+---@field _last_project_json? string where new settings are written
+---@field _id integer
+---@field _report project_config.Report
+---@field _config_dir? { option: string|fun(ctx: project_config.Context): string, used: string }
+
+---@class project_config.Project
+---@field root string
+---@field name string
+
+--- What the last load of a context did.
+---@class project_config.Report
+---@field files { path: string, kind: string, ms?: number }[] in the order in which they ran; no time for merged JSON
+---@field errors project_config.Error[]
+---@field timings { detect_ms: number, read_ms: number, merge_ms: number }?
+---@field stem? string the project's own file without its extension
+
+---@class project_config.Error
+---@field code string one of the codes of |nvim-project-config-errors|
+---@field message string what went wrong, where, and what to do
+---@field path? string the file or directory it is about
+---@field line? integer from 1
+---@field column? integer in bytes, from 1
+---@field errno? integer the operating system's number
+
+--- One execution of a load, on its way.
+---@class project_config.Run
+---@field id integer
+---@field draft project_config.Context the context it was asked on; the library decides which one it ends in
+---@field options project_config.Config
+---@field options_id integer equal options of live runs have equal ids
+---@field at_startup boolean
+---@field pending integer files that have begun and not ended
+---@field kinds? table<string, project_config.Kind>
+---@field ctx? project_config.Context
+---@field thread? thread
+---@field awaited? integer the run that a file of this run awaits
+---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
+
+--- A kind of files and who runs them.
+---@class project_config.Kind
+---@field async boolean
+---@field runners project_config.FileRunner[] one after the other
+
+--- A call of `load`.
+---@class project_config.Submission
+---@field opts? project_config.Options the options of this call
+---@field ctx? project_config.Context load this context's project again
+---@field automatic? boolean nobody called `load`
+---@field yields? boolean the caller yields until the answer comes
+
+-- What crosses the border to the native library (`src/exports.rs`).
 
 ---@class project_config.Native
 ---@field version string
@@ -14,7 +125,7 @@
 ---@field load fun(request: project_config.Request): integer?, integer|project_config.Error, integer?
 ---@field load_await fun(request: project_config.Request): (fun(step: fun(...)))?, integer|project_config.Error, integer, integer?
 ---@field commit fun(run: integer, draft: integer): project_config.Commit?
----@field file fun(run: integer, index: integer): string?, integer, string
+---@field file fun(run: integer, index: integer): string?, string, string
 ---@field edits fun(run: integer): project_config.Edit[]?
 ---@field piece fun(run: integer): string?, any, any
 ---@field show fun(run: integer, context: integer)
@@ -28,7 +139,8 @@
 ---@class project_config.Request
 ---@field start_dir string absolute
 ---@field config_dir string absolute
----@field kinds project_config.Kind[]
+---@field own_kinds string[] kinds that are not built in
+---@field merge_json boolean the engine merges JSON files; else they are run like others
 ---@field stages? project_config.Stage[]
 ---@field options integer
 ---@field automatic boolean

@@ -5,7 +5,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -20,9 +20,10 @@ use crate::json::{self, Value};
 use crate::plan::{Plan, PlannedFile, Timings};
 
 /// The part of a load that comes after detection.
-#[derive(Debug)]
 pub(super) struct Work {
     job: Arc<Job>,
+    /// The plan that is shown for the project so far.
+    previous: Option<Arc<Plan>>,
     start_dir: PathBuf,
     nest: Nest,
     /// `None` where there is no `config_dir`, or nothing to look for in it.
@@ -57,13 +58,7 @@ enum Outcome {
 }
 
 impl Work {
-    pub(super) fn new(
-        job: Arc<Job>,
-        start_dir: PathBuf,
-        nest: Nest,
-        search: Option<Search>,
-        began: Instant,
-    ) -> Self {
+    pub(super) fn new(job: Arc<Job>, start_dir: PathBuf, nest: Nest, search: Option<Search>, began: Instant) -> Self {
         let mut units: Vec<(Arc<Unit>, Option<Outcome>)> = Vec::new();
         if let Some(search) = &search {
             let files = search.own_files(&nest, &job.request.kinds).into_iter().map(Unit::File);
@@ -72,7 +67,8 @@ impl Work {
         }
         let left = units.len();
         let queue = Mutex::new(Queue { units, next: 0, left });
-        Self { job, start_dir, nest, search, began, detect: began.elapsed(), queue }
+        let previous = nest.levels.last().and_then(|level| (job.shown)(&level.project()));
+        Self { job, previous, start_dir, nest, search, began, detect: began.elapsed(), queue }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -192,10 +188,10 @@ impl Work {
             let problem = match outcome {
                 Outcome::Nothing => continue,
                 Outcome::Failed(error) => error,
-                Outcome::Read(entry) => match entry.json() {
-                    Err(error) if merged => error.clone(),
-                    _ => {
-                        if merged {
+                Outcome::Read(entry) => match merged.then(|| entry.json()) {
+                    Some(Err(error)) => error.clone(),
+                    document => {
+                        if document.is_some() {
                             json_sources.push(Arc::clone(&entry));
                         }
                         let Rank { kind, layer, .. } = candidate.rank;
@@ -206,11 +202,11 @@ impl Work {
             };
             let path = self.path(&unit);
             if merged && !is_gone(&problem) {
-                json_sources.extend(self.job.previous.source(&path));
+                json_sources.extend(self.last_good(&path));
             }
             problems.push(problem.at(path));
         }
-        let json = self.job.previous.reuse(&json_sources).unwrap_or_else(|| merge(&json_sources));
+        let json = self.unchanged(&json_sources).unwrap_or_else(|| merge(&json_sources));
 
         let levels = &self.nest.levels;
         let stem = levels.last().map(|level| level.name.file_stem()).unwrap_or_default();
@@ -221,15 +217,34 @@ impl Work {
             files,
             json,
             json_sources,
+            kinds: request.kinds.clone(),
             problems,
             timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
         }
     }
 }
 
+impl Work {
+    /// The last state of a JSON file that could be read.
+    fn last_good(&self, path: &Path) -> Option<Arc<FileEntry>> {
+        self.previous.as_ref()?.json_sources.iter().find(|entry| entry.path == path).cloned()
+    }
+
+    /// The JSON that is shown, if it was merged from exactly these.
+    fn unchanged(&self, sources: &[Arc<FileEntry>]) -> Option<Arc<Value>> {
+        let previous = self.previous.as_ref()?;
+        let before = &previous.json_sources;
+        let same = before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(a, b));
+        same.then(|| Arc::clone(&previous.json))
+    }
+}
+
 /// Whether the error says that there is no file of this name any more, so that its last values have gone with it.
 fn is_gone(error: &Error) -> bool {
-    matches!(error.kind, ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory)
+    matches!(
+        error.kind,
+        ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory
+    )
 }
 
 /// The documents laid over each other.

@@ -17,16 +17,15 @@ mod runner;
 mod walk;
 mod worktree;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::file_cache::{FileCache, FileEntry, Limits};
-use crate::json::Value;
+use crate::file_cache::FileCache;
 use crate::matcher::Matcher;
-use crate::open::ConfigDir;
-use crate::plan::Plan;
+use crate::open::{ConfigDir, Limits};
+use crate::plan::{Plan, Project};
 
 use calls::{Blocked, Calls, Look};
 use detect::Nest;
@@ -140,47 +139,33 @@ impl Engine {
     /// Finds the project and reads its files. Needs a tokio runtime with time; all blocking work happens on its blocking threads. Dropping the
     /// future cancels the load.
     ///
-    /// `previous` is the last plan of the same project: a JSON file that cannot be read now keeps the values it had there, and
-    /// JSON of which nothing has changed stays the same `Arc`.
+    /// `shown` says which plan is shown for a project at the moment: a JSON file that cannot be read now keeps the values it had there,
+    /// and JSON of which nothing has changed stays the same `Arc`. It is asked once, on another thread, when the project is known.
     ///
     /// # Errors
     /// Only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that cannot be opened,
     /// `Timeout` with the path that was being looked at when the time was up before a project was found. What is wrong with a
     /// file is in [`Plan::problems`].
-    pub async fn plan(&self, request: Request, previous: Option<&Plan>) -> Result<Plan> {
+    pub async fn plan(
+        &self,
+        request: Request,
+        shown: impl Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
+    ) -> Result<Plan> {
         let (cache, calls) = (Arc::clone(&self.cache), Arc::clone(&self.calls));
-        let previous = Previous(previous.map(|plan| (Arc::clone(&plan.json), plan.json_sources.clone())));
-        runner::run(Arc::new(Job { request, cache, calls, previous })).await
+        runner::run(Arc::new(Job { request, cache, calls, shown: Box::new(shown) })).await
     }
 }
 
 /// A request with all it needs, on its way through the threads.
-#[derive(Debug)]
 struct Job {
     request: Request,
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
-    previous: Previous,
+    shown: Box<Shown>,
 }
 
-/// The JSON of the last plan, and the documents it was made of.
-#[derive(Debug)]
-struct Previous(Option<(Arc<Value>, Vec<Arc<FileEntry>>)>);
-
-impl Previous {
-    /// The last good state of a file.
-    fn source(&self, path: &Path) -> Option<Arc<FileEntry>> {
-        let (_, sources) = self.0.as_ref()?;
-        sources.iter().find(|entry| entry.path == path).cloned()
-    }
-
-    /// The merged JSON, if it was made of exactly these.
-    fn reuse(&self, sources: &[Arc<FileEntry>]) -> Option<Arc<Value>> {
-        let (json, before) = self.0.as_ref()?;
-        let same = before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(a, b));
-        same.then(|| Arc::clone(json))
-    }
-}
+/// Which plan is shown for a project.
+type Shown = dyn Fn(&Project) -> Option<Arc<Plan>> + Send + Sync;
 
 /// Why a thread cannot go on.
 #[derive(Debug)]

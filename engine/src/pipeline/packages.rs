@@ -78,8 +78,8 @@ mod tests {
         std::fs::write(root.path().join("module/.git"), "gitdir: ../.git/modules/module").unwrap();
         std::fs::create_dir(root.path().join("checkout/.hg")).unwrap();
         let all = [
-            "backend", "frontend", "deep", "inner", ".hidden", "action", "left-pad", "lib", "module", "theirs", "plain",
-            "src", "packages", "absent",
+            "backend", "frontend", "deep", "inner", ".hidden", "action", "left-pad", "lib", "module", "theirs",
+            "plain", "src", "packages", "absent",
         ];
         let found = among(root.path(), &all.map(OsString::from).into());
         assert_eq!(found, ["backend", "frontend"].map(OsString::from).into());

@@ -27,7 +27,6 @@ const MOST_THREADS: usize = 16;
 pub(super) type Events = mpsc::UnboundedSender<Event>;
 
 /// What the threads of a load report.
-#[derive(Debug)]
 pub(super) enum Event {
     /// The project is known; this is the rest of the work, which more threads can join.
     Found(Arc<Work>),

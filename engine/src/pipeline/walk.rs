@@ -29,14 +29,8 @@ pub(super) struct Dirs<'a> {
 #[derive(Debug)]
 enum Ahead {
     Nothing,
-    Up {
-        next: PathBuf,
-        reach: Reach,
-    },
-    Down {
-        queue: VecDeque<PathBuf>,
-        left: usize,
-    },
+    Up { next: PathBuf, reach: Reach },
+    Down { queue: VecDeque<PathBuf>, left: usize },
 }
 
 /// How to open the next directory up.
@@ -56,9 +50,7 @@ impl<'a> Dirs<'a> {
     /// A walk that begins with `start`; directories that do not match are passed over.
     pub(super) fn walk(look: &'a Look, start: Start, direction: Direction, matcher: Option<Matcher>) -> Self {
         let ahead = match direction {
-            Direction::Up => {
-                Ahead::Up { next: start.path, reach: start.handle.map_or(Reach::ByPath, Reach::Open) }
-            }
+            Direction::Up => Ahead::Up { next: start.path, reach: start.handle.map_or(Reach::ByPath, Reach::Open) },
             Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
         Self { look, seen: Vec::new(), ahead, matcher }

@@ -1,0 +1,104 @@
+//! Between Lua values and the engine's: errors, paths, requests.
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use engine::error::{Error, ErrorKind};
+use engine::open::Limits;
+use engine::pipeline::{Kind, Request};
+use mlua::{FromLua, IntoLua, Lua, Table, Value};
+
+/// Where [`crate::exports`] keeps the metatable of errors.
+pub(crate) const ERROR_METATABLE: &str = "nvim-project-config.error";
+
+/// An error as Lua sees it: `{ code, message, path?, line?, column?, errno? }`.
+pub(crate) struct LuaError(pub(crate) Error);
+
+impl IntoLua for LuaError {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
+        let Self(error) = self;
+        let table = lua.create_table()?;
+        table.raw_set("code", error.kind.code())?;
+        table.raw_set("message", error.to_string())?;
+        table.raw_set("path", error.path.as_deref().map(|path| Bytes(path.as_os_str())))?;
+        table.raw_set("line", error.line)?;
+        table.raw_set("column", error.column)?;
+        table.raw_set("errno", error.errno)?;
+        table.set_metatable(lua.named_registry_value(ERROR_METATABLE)?)?;
+        Ok(Value::Table(table))
+    }
+}
+
+/// A path or name as a Lua string: its bytes on Unix, UTF-8 elsewhere.
+pub(crate) struct Bytes<'a>(pub(crate) &'a OsStr);
+
+impl IntoLua for Bytes<'_> {
+    fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
+        #[cfg(unix)]
+        let bytes = std::os::unix::ffi::OsStrExt::as_bytes(self.0);
+        #[cfg(not(unix))]
+        let text = self.0.to_string_lossy();
+        #[cfg(not(unix))]
+        let bytes = text.as_bytes();
+        lua.create_string(bytes).map(Value::String)
+    }
+}
+
+/// A path or name from a Lua string.
+pub(crate) fn os_string(bytes: &[u8]) -> OsString {
+    #[cfg(unix)]
+    return std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec());
+    #[cfg(not(unix))]
+    return String::from_utf8_lossy(bytes).into_owned().into();
+}
+
+/// What Lua asks for when it asks for a load.
+pub(crate) struct LoadRequest {
+    pub(crate) request: Request,
+    /// Identity of the options in force.
+    pub(crate) options: u64,
+    /// Nobody called `load`: start-up, lazy loading.
+    pub(crate) automatic: bool,
+}
+
+impl FromLua for LoadRequest {
+    fn from_lua(value: Value, lua: &Lua) -> mlua::Result<Self> {
+        let table = Table::from_lua(value, lua)?;
+        let bytes = |key: &str| -> mlua::Result<PathBuf> {
+            Ok(os_string(&table.raw_get::<mlua::LuaString>(key)?.as_bytes()).into())
+        };
+        let request = Request {
+            start_dir: bytes("start_dir")?,
+            config_dir: bytes("config_dir")?,
+            stages: crate::stages::from_lua(table.raw_get("stages")?)?,
+            kinds: kinds(table.raw_get("own_kinds")?, table.raw_get("merge_json")?),
+            limits: Limits {
+                max_file_size: table.raw_get("max_file_size")?,
+                trust_mtime: table.raw_get("trust_mtime")?,
+            },
+            timeout: Duration::from_millis(table.raw_get("timeout_ms")?),
+            home: std::env::home_dir(),
+        };
+        Ok(Self { request, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
+    }
+}
+
+/// The kinds in the order in which they run: JSON, Lua, Vim, then the user's own by name.
+fn kinds(own: Vec<String>, merge_json: bool) -> Vec<Kind> {
+    let builtin = [("json", vec![".json", ".jsonc"]), ("lua", vec![".lua"]), ("vim", vec![".vim"])];
+    let mut own: Vec<String> = own.into_iter().filter(|name| builtin.iter().all(|(known, _)| known != name)).collect();
+    own.sort();
+    let builtin = builtin.into_iter().map(|(name, extensions)| Kind {
+        name: name.into(),
+        merged: name == "json" && merge_json,
+        extensions: extensions.into_iter().map(Into::into).collect(),
+    });
+    let own = own.into_iter().map(|name| Kind { extensions: vec![format!(".{name}")], merged: false, name });
+    builtin.chain(own).collect()
+}
+
+/// The Lua error for a value that the Lua side must not send.
+pub(crate) fn invalid(text: impl Into<String>) -> mlua::Error {
+    mlua::Error::external(Error::from(ErrorKind::InvalidArgument(text.into())))
+}

@@ -1,0 +1,275 @@
+//! The session: the tokio runtime, the engine, and the state of all loads. Everything that happens off the main thread starts here.
+//!
+//! Nothing in this file knows a Lua value; [`crate::exports`] is the border. There is one session a process, started at the first use
+//! and never dropped: dropping the runtime would join threads that may be stuck in a dead mount.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+
+use engine::contexts::{ContextId, Contexts};
+use engine::error::{Error, ErrorKind};
+use engine::file_cache::FileCache;
+use engine::loads::{Asked, Key, Loads, Origin, RequestId, RunId};
+use engine::pipeline::{Engine, Request};
+use engine::plan::Plan;
+
+use crate::document::Change;
+use crate::main_loop::{MainLoop, Reply};
+
+/// Memory that the file cache may hold, in bytes.
+const FILE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
+
+pub(crate) struct Session {
+    tokio: tokio::runtime::Runtime,
+    engine: Engine,
+    pub(crate) main_loop: MainLoop,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    loads: Loads,
+    contexts: Contexts,
+    /// What runs that wait for an equal run will do.
+    queued: HashMap<RunId, Request>,
+    /// Runs whose plan is being made.
+    planning: HashMap<RunId, tokio::task::AbortHandle>,
+    /// Runs that the main loop executes.
+    planned: HashMap<RunId, Planned>,
+}
+
+/// A plan on its way into a context.
+pub(crate) struct Planned {
+    pub(crate) plan: Arc<Plan>,
+    /// What has to happen to the context's JSON, as computed against `base`.
+    pub(crate) change: Change,
+    base: Option<Arc<Plan>>,
+}
+
+/// A run that found its project.
+pub(crate) struct Committed {
+    pub(crate) context: ContextId,
+    /// Whether the context becomes the current one.
+    pub(crate) current: bool,
+    pub(crate) plan: Arc<Plan>,
+}
+
+impl Session {
+    /// The session of this process.
+    ///
+    /// # Errors
+    /// When the operating system gives no thread.
+    pub(crate) fn get() -> Result<&'static Self, Error> {
+        static SESSION: LazyLock<Result<Session, Error>> = LazyLock::new(Session::start);
+        SESSION.as_ref().map_err(Clone::clone)
+    }
+
+    fn start() -> Result<Self, Error> {
+        // The default hook prints to stderr, which is the user's screen. Panics are reported where they are caught.
+        std::panic::set_hook(Box::new(|_| {}));
+        let tokio = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("project-config")
+            .enable_time()
+            .build()
+            .map_err(|error| Error::new(ErrorKind::Runtime(format!("cannot start a thread: {error}"))))?;
+        let engine = Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES)));
+        Ok(Self { tokio, engine, main_loop: MainLoop::new(), state: Mutex::default() })
+    }
+
+    /// Begins anew: ends every load, forgets every context, and makes the first one.
+    pub(crate) fn setup(&self) -> ContextId {
+        let mut state = self.state();
+        let cancelled = state.loads.cancel_all();
+        state.forget_dead_runs();
+        state.contexts.clear();
+        let context = state.contexts.create();
+        drop(state);
+        self.refuse_cancelled(cancelled);
+        context
+    }
+
+    /// A new, unbound context.
+    pub(crate) fn create_context(&self) -> ContextId {
+        self.state().contexts.create()
+    }
+
+    /// Starts a load, or joins the run that will answer it.
+    pub(crate) fn load(&'static self, request: Request, options: u64, origin: Origin) -> Asked {
+        let key = Key { start_dir: request.start_dir.clone(), config_dir: request.config_dir.clone(), options };
+        let mut state = self.state();
+        let asked = state.loads.ask(key, origin);
+        state.forget_dead_runs();
+        match asked.behind {
+            None => self.start_run(&mut state, asked.run, request),
+            // The newest request wins: equal keys make equal requests, apart from the moment they were made.
+            Some(_) => drop(state.queued.insert(asked.run, request)),
+        }
+        drop(state);
+        self.refuse_cancelled(asked.superseded.iter().copied());
+        asked
+    }
+
+    fn start_run(&'static self, state: &mut State, run: RunId, request: Request) {
+        let promise = Promise { session: self, run, kept: false };
+        let task = self.tokio.spawn(async move {
+            let session = promise.session;
+            let shown = move |project: &_| session.state().contexts.shown(project);
+            let result = session.engine.plan(request, shown).await;
+            promise.keep(result.map(|plan| {
+                let base = session.state().contexts.shown(plan.project());
+                Planned {
+                    change: Change::between(base.as_ref().map(|base| &base.json), &plan.json),
+                    plan: Arc::new(plan),
+                    base,
+                }
+            }));
+        });
+        state.planning.insert(run, task.abort_handle());
+    }
+
+    /// Binds a planned run to its context. `None` if the run was cancelled.
+    pub(crate) fn commit(&self, run: RunId, draft: ContextId) -> Option<Committed> {
+        let mut state = self.state();
+        let State { loads, contexts, planned, .. } = &mut *state;
+        let planned = planned.get_mut(&run).filter(|_| loads.is_live(run))?;
+        let plan = Arc::clone(&planned.plan);
+        let context = contexts.bind(draft, plan.project());
+        let shown = contexts.shown(plan.project());
+        if shown.as_ref().map(|plan| &plan.json as *const _) != planned.base.as_ref().map(|base| &base.json as *const _)
+        {
+            // Another run of the same project was faster.
+            planned.change = Change::between(shown.as_ref().map(|shown| &shown.json), &plan.json);
+        }
+        Some(Committed { context, current: loads.commit(run), plan })
+    }
+
+    /// Works on a planned run; `None` if it was cancelled.
+    pub(crate) fn with_planned<T>(&self, run: RunId, work: impl FnOnce(&mut Planned) -> T) -> Option<T> {
+        self.state().planned.get_mut(&run).map(work)
+    }
+
+    /// Notes that the context's JSON is now that of the run's plan.
+    pub(crate) fn show(&self, run: RunId, context: ContextId) {
+        let mut state = self.state();
+        if let Some(plan) = state.planned.get(&run).map(|planned| Arc::clone(&planned.plan)) {
+            state.contexts.show(context, plan);
+        }
+    }
+
+    /// Ends a run, starts the one that waited for it, and has its calls answered, after `on_load` if it `succeeded`. False if the run
+    /// was cancelled before.
+    pub(crate) fn finish(&'static self, run: RunId, succeeded: bool) -> bool {
+        let mut state = self.state();
+        if !state.loads.is_live(run) {
+            return false;
+        }
+        let ended = state.loads.end(run);
+        state.forget_dead_runs();
+        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
+            self.start_run(&mut state, next, request);
+        }
+        drop(state);
+        let loaded = succeeded.then_some(Reply::Loaded(run));
+        let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
+        self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
+        true
+    }
+
+    /// Whether the results of a run still count.
+    pub(crate) fn is_live(&self, run: RunId) -> bool {
+        self.state().loads.is_live(run)
+    }
+
+    /// Ends these runs (or, with `None`, all) and unbinds the context.
+    pub(crate) fn clear(&self, context: ContextId, runs: Option<&[RunId]>) {
+        let mut state = self.state();
+        let cancelled = match runs {
+            Some(runs) => state.loads.cancel(runs),
+            None => state.loads.cancel_all(),
+        };
+        state.forget_dead_runs();
+        state.contexts.unbind(context);
+        drop(state);
+        self.refuse_cancelled(cancelled);
+    }
+
+    /// Answers a call that can never be answered by its run with `busy`; false if it has been answered.
+    pub(crate) fn refuse_busy(&self, request: RequestId) -> bool {
+        let withdrawn = self.state().loads.withdraw(request);
+        if withdrawn {
+            self.main_loop.post([Reply::Refuse(request, ErrorKind::Busy.into())]);
+        }
+        withdrawn
+    }
+
+    fn refuse_cancelled(&self, requests: impl IntoIterator<Item = RequestId>) {
+        let mut refusals =
+            requests.into_iter().map(|request| Reply::Refuse(request, ErrorKind::Cancelled.into())).peekable();
+        if refusals.peek().is_some() {
+            self.main_loop.post(refusals);
+        }
+    }
+
+    /// Never held across a call to the engine or to Lua.
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn forget_dead_runs(&mut self) {
+        let Self { loads, queued, planning, planned, .. } = self;
+        queued.retain(|run, _| loads.is_live(*run));
+        planned.retain(|run, _| loads.is_live(*run));
+        planning.retain(|run, task| {
+            let live = loads.is_live(*run);
+            if !live {
+                task.abort();
+            }
+            live
+        });
+    }
+}
+
+/// The duty to tell the main loop how planning ended, kept even when planning panics.
+struct Promise {
+    session: &'static Session,
+    run: RunId,
+    kept: bool,
+}
+
+impl Promise {
+    fn keep(mut self, result: Result<Planned, Error>) {
+        self.kept = true;
+        self.deliver(result);
+    }
+
+    fn deliver(&self, result: Result<Planned, Error>) {
+        let mut state = self.session.state();
+        state.planning.remove(&self.run);
+        if !state.loads.is_live(self.run) {
+            return;
+        }
+        let reply = match result {
+            Ok(planned) => {
+                state.planned.insert(self.run, planned);
+                Reply::Planned(self.run)
+            }
+            Err(error) => Reply::Failed(self.run, error),
+        };
+        drop(state);
+        self.session.main_loop.post([reply]);
+    }
+}
+
+impl Drop for Promise {
+    fn drop(&mut self) {
+        if !self.kept {
+            self.deliver(Err(ErrorKind::Runtime(
+                "a defect of nvim-project-config stopped this load; please report what you did".into(),
+            )
+            .into()));
+        }
+    }
+}
