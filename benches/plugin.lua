@@ -1,0 +1,43 @@
+-- Our side of the comparison: one load through the public API, timed from the call of `load` to `on_load`.
+local M = {}
+
+local uv = vim.uv
+-- Taken before own_time.lua wraps it: what the benchmark schedules is not the plugin's time.
+local schedule = vim.schedule
+
+local loaded_at = 0
+---@type string|nil
+local problem
+
+--- Nothing is loaded yet afterwards; the library is, because `setup` opens it (startup.lua measures that).
+---@param place bench.Place
+function M.setup(place)
+  require("nvim-project-config").setup({
+    config_dir = place.config_dir,
+    loading = { on = "manual", start_dir = place.start_dir },
+    on_load = function()
+      loaded_at = uv.hrtime()
+    end,
+    on_error = function(err)
+      problem = err.message
+    end,
+  })
+end
+
+--- How long a load takes, in nanoseconds. In a coroutine; it goes on once the plugin has let go of the main loop.
+---@return integer elapsed, table json
+function M.time()
+  local co = coroutine.running()
+  local began = uv.hrtime()
+  require("nvim-project-config").load(function(ctx, err)
+    schedule(function()
+      assert(coroutine.resume(co, ctx, err))
+    end)
+  end)
+  local ctx, err = coroutine.yield()
+  assert(ctx, err)
+  assert(not problem, problem)
+  return loaded_at - began, ctx.json
+end
+
+return M
