@@ -121,13 +121,16 @@ impl Loads {
         Ended { answered: requests(&ended).collect(), next: ended.next }
     }
 
-    /// Takes one call out of its run; false if it was answered or cancelled before.
+    /// Takes one call out of its run; false if it was answered or cancelled before. A run that has not begun ends with the last of
+    /// its calls: a file that is refused in each run would else cause the next one for ever.
     pub fn withdraw(&mut self, request: RequestId) -> bool {
-        self.runs.values_mut().any(|run| {
+        let withdrawn = self.runs.values_mut().any(|run| {
             let before = run.requests.len();
             run.requests.retain(|(id, _)| *id != request);
             run.requests.len() < before
-        })
+        });
+        self.cancel_where(|_, run| run.queued && run.requests.is_empty());
+        withdrawn
     }
 
     /// Ends every load, and says whose calls are to be answered with `cancelled`.
@@ -292,9 +295,28 @@ mod tests {
         let mut loads = Loads::default();
         let running = loads.ask(key("/a"), Origin::User);
         let queued = loads.ask(key("/a"), Origin::User);
+        let other = loads.ask(key("/a"), Origin::User);
         assert!(loads.withdraw(queued.request));
         assert!(!loads.withdraw(queued.request));
-        loads.end(running.run);
-        assert_eq!(loads.end(queued.run).answered, []);
+        assert_eq!(loads.end(running.run).next, Some(queued.run));
+        assert_eq!(loads.end(queued.run).answered, [other.request]);
+    }
+
+    #[test]
+    fn a_waiting_run_that_nobody_waits_for_any_more_does_not_start() {
+        let mut loads = Loads::default();
+        let running = loads.ask(key("/a"), Origin::User);
+        let queued = loads.ask(key("/a"), Origin::User);
+        assert!(loads.withdraw(queued.request));
+        assert!(!loads.is_live(queued.run));
+        assert_eq!(loads.end(running.run), Ended { answered: vec![running.request], next: None });
+    }
+
+    #[test]
+    fn a_run_goes_on_when_its_calls_are_withdrawn() {
+        let mut loads = Loads::default();
+        let running = loads.ask(key("/a"), Origin::User);
+        assert!(loads.withdraw(running.request));
+        assert!(loads.is_live(running.run));
     }
 }
