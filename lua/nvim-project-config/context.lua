@@ -24,7 +24,7 @@ local metatable = {
 function M.empty(ctx)
   ctx.project_root, ctx.project_name, ctx.projects = nil, nil, {}
   ctx.json, ctx._files_loaded, ctx._last_project_json = {}, {}, nil
-  ctx._report = { files = {}, errors = {} }
+  ctx._report, ctx._shows_json = { files = {}, errors = {} }, nil
 end
 
 --- A context with these options, bound to no project.
