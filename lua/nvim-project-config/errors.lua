@@ -93,6 +93,18 @@ function M.notify(err)
   vim.notify("nvim-project-config: " .. err.message .. hint, vim.log.levels.ERROR)
 end
 
+--- An awaitable that answers with an error, which `on_error` gets too.
+---@param err project_config.Error
+---@param ctx project_config.Context
+---@param hook? project_config.ErrorHook
+---@return fun(step: fun(ctx: nil, err: project_config.Error))
+function M.refusal(err, ctx, hook)
+  return vim.schedule_wrap(function(step)
+    M.report(err, ctx, hook)
+    step(nil, err)
+  end)
+end
+
 --- The file is all right again: the next error in it is news.
 ---@param path string
 function M.forget(path)

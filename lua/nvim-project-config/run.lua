@@ -244,6 +244,11 @@ end
 local function when_ready(run, work)
   if run and run.at_startup and waiting == 0 and vim.v.vim_did_enter == 0 then
     deferred[#deferred + 1] = work
+    vim.api.nvim_create_autocmd("VimEnter", {
+      once = true,
+      desc = "nvim-project-config: run what start-up has loaded",
+      callback = vim.schedule_wrap(M.release),
+    })
   else
     work()
   end

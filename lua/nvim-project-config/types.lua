@@ -139,8 +139,7 @@
 ---@class project_config.Request
 ---@field start_dir string absolute
 ---@field config_dir string absolute
----@field own_kinds string[] kinds that are not built in
----@field merge_json boolean the engine merges JSON files; else they are run like others
+---@field executors table<string, project_config.Executor>
 ---@field stages? project_config.Stage[]
 ---@field options integer
 ---@field automatic boolean
