@@ -59,7 +59,7 @@ local function check_leaf(leaf, value, path)
   if leaf[3] then
     local ok, accepted = leaf[3](value)
     if not ok then
-      fail(("%s: expected %s, got %s"):format(path, accepted, vim.inspect(value)))
+      fail(("%s: expected %s, got %s"):format(path, accepted, vim.inspect(value, { newline = " ", indent = "" })))
     end
   end
 end

@@ -63,10 +63,14 @@ end
 ---@return project_config.Submission
 local function submission(what)
   if require("nvim-project-config.context").is(what) then
-    return { ctx = what --[[@as project_config.Context]] }
+    return {
+      ctx = what --[[@as project_config.Context]],
+    }
   end
   config.resolve(what --[[@as project_config.Options]])
-  return { opts = what --[[@as project_config.Options]] }
+  return {
+    opts = what --[[@as project_config.Options]],
+  }
 end
 
 --- Starts a load: of the project around the current directory, with the options of one call over those of `setup`, or of a
@@ -147,7 +151,9 @@ function M.get(path, default)
     error("nvim-project-config: path: expected string or list, got " .. type(path), 2)
   end
   local value = M.ctx.json
-  for _, key in ipairs(keys --[[@as (string|integer)[] ]]) do
+  for _, key in
+    ipairs(keys --[[@as (string|integer)[] ]])
+  do
     if type(value) ~= "table" then
       return default
     end

@@ -83,7 +83,7 @@ local function context_around(start_dir)
   return best or context.new(assert(native.get()).create_context(), setup_options)
 end
 
---- The path with `~` and variables expanded, relative to `cwd`. What else there is to tidy up in it, the library does.
+--- A path that a user wrote, with `~` and variables expanded. What else there is to tidy up in it, the library does.
 ---@param path string
 ---@param cwd? string
 ---@return string?
@@ -114,6 +114,13 @@ local function thrown(value)
   return require("nvim-project-config.errors").thrown(value)
 end
 
+--- The error for a relative path, or none, when the current directory is gone.
+---@param problem? string
+local function nowhere(problem)
+  local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
+  return require("nvim-project-config.errors").new("not_found", text)
+end
+
 --- Asks for a load. Returns an awaitable for `ctx|nil, err`.
 ---
 --- Raises an error for invalid options.
@@ -131,15 +138,19 @@ function M.submit(what)
   end
 
   local asked = what.opts and what.opts.loading or {}
-  local start_dir = asked.start_dir or (what.ctx and what.ctx.project_root) or ctx.loading.start_dir or cwd
-  start_dir = start_dir and absolute(start_dir, cwd)
+  local root = what.ctx and what.ctx.project_root
+  local wanted = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
+  local start_dir = root or cwd
+  if wanted then
+    start_dir = absolute(wanted, cwd)
+  end
   if not what.ctx and start_dir and start_dir ~= cwd then
     ctx = context_around(start_dir)
   end
   local options = context.options(ctx, what.opts)
   if not start_dir then
-    local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
-    return refuse(require("nvim-project-config.errors").new("not_found", text), options)
+    return refuse(nowhere(problem), options)
   end
 
   local config_dir = options.config_dir
@@ -153,7 +164,10 @@ function M.submit(what)
     end
     config_dir = result
   end
-  config_dir = absolute(config_dir, cwd) --[[@as string]]
+  config_dir = absolute(config_dir, cwd)
+  if not config_dir then
+    return refuse(nowhere(problem), options)
+  end
   ctx._config_dir = { option = options.config_dir, used = config_dir }
   ctx.config_dir = config_dir
 
