@@ -193,7 +193,10 @@ impl Session {
 
     /// Answers a call that can never be answered by its run with `busy`; false if it has been answered.
     pub(crate) fn refuse_busy(&self, request: RequestId) -> bool {
-        let withdrawn = self.state().loads.withdraw(request);
+        let mut state = self.state();
+        let withdrawn = state.loads.withdraw(request);
+        state.forget_dead_runs();
+        drop(state);
         if withdrawn {
             self.main_loop.post([Reply::Refuse(request, ErrorKind::Busy.into())]);
         }

@@ -168,8 +168,6 @@ function M.submit(what)
   if not config_dir then
     return refuse(nowhere(problem), options)
   end
-  ctx._config_dir = { option = options.config_dir, used = config_dir }
-  ctx.config_dir = config_dir
 
   local options_id = identity_of(options)
   local awaitable, request, run_id, behind = lib.load_await({
@@ -190,6 +188,7 @@ function M.submit(what)
     or {
       id = run_id,
       draft = ctx,
+      config_dir = config_dir,
       options = options,
       options_id = options_id,
       at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,

@@ -4,6 +4,7 @@
 --- A run is one coroutine, in which its files run one after the other; files of an `async` kind get coroutines of their own. What the
 --- run itself waits for ends with a `resume` reply, after which it looks at its condition again.
 
+local context = require("nvim-project-config.context")
 local errors = require("nvim-project-config.errors")
 local kinds = require("nvim-project-config.kinds")
 local loading = require("nvim-project-config.loading")
@@ -229,6 +230,7 @@ local function begin(run)
   run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
+  context.show_config_dir(ctx, run.config_dir)
   ctx._files_loaded, ctx._report = run.loaded, run.report
   if found.current then
     loading.make_current(ctx)

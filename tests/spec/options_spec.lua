@@ -36,6 +36,26 @@ describe("config_dir", function()
     child:stop()
   end)
 
+  it("of one call counts for that call only", function()
+    local w = workspace.new({ config = { ["alpha.json"] = '{"from": "setup"}' } })
+    support.tree({ ["alpha.json"] = '{"from": "call"}' }, w.dir .. "/once")
+    local result = w:open("alpha"):lua([[
+      local once = load_now({ config_dir = ... .. "/once" }).json.from
+      return { once, load_now().json.from }
+    ]], w.dir)
+    assert.are.same({ "call", "setup" }, result)
+  end)
+
+  it("is shown by the context that the load ends in, also when it was asked on another one", function()
+    local w = workspace.new({ work = { ["big/.git"] = true, ["big/web/package.json"] = "{}" } })
+    local result = w:open("big"):lua([[
+      local outer = load_now()
+      local inner = load_now(at("big/web"))
+      return { inner.project_name, inner.config_dir == outer.config_dir, type(inner.config_dir) }
+    ]])
+    assert.are.same({ "big/web", true, "string" }, result)
+  end)
+
   it("may be relative to the current directory, or begin with ~", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"from": "relative"}' } })
     local child = w:open("alpha", { setup = "{ config_dir = '../../projects' }" })
