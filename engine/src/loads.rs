@@ -121,13 +121,13 @@ impl Loads {
         Ended { answered: requests(&ended).collect(), next: ended.next }
     }
 
-    /// Takes one call out of its run; false if it was answered or cancelled before.
+    /// Takes one call out of its run; false if it was answered or cancelled before. A run that has not begun and that nobody waits for
+    /// any more is dropped: a file that asks for its own load would otherwise run again, and ask again, for ever.
     pub fn withdraw(&mut self, request: RequestId) -> bool {
-        self.runs.values_mut().any(|run| {
-            let before = run.requests.len();
-            run.requests.retain(|(id, _)| *id != request);
-            run.requests.len() < before
-        })
+        let Some(run) = self.runs.values_mut().find(|run| requests(run).any(|id| id == request)) else { return false };
+        run.requests.retain(|(id, _)| *id != request);
+        self.cancel_where(|_, run| run.queued && run.requests.is_empty());
+        true
     }
 
     /// Ends every load, and says whose calls are to be answered with `cancelled`.
@@ -291,10 +291,21 @@ mod tests {
     fn a_withdrawn_call_is_not_answered_again() {
         let mut loads = Loads::default();
         let running = loads.ask(key("/a"), Origin::User);
+        let withdrawn = loads.ask(key("/a"), Origin::User);
+        let other = loads.ask(key("/a"), Origin::User);
+        assert!(loads.withdraw(withdrawn.request));
+        assert!(!loads.withdraw(withdrawn.request));
+        assert_eq!(loads.end(running.run).next, Some(other.run));
+        assert_eq!(loads.end(other.run).answered, [other.request]);
+    }
+
+    #[test]
+    fn a_queued_run_whose_every_call_was_withdrawn_does_not_start() {
+        let mut loads = Loads::default();
+        let running = loads.ask(key("/a"), Origin::User);
         let queued = loads.ask(key("/a"), Origin::User);
         assert!(loads.withdraw(queued.request));
-        assert!(!loads.withdraw(queued.request));
-        loads.end(running.run);
-        assert_eq!(loads.end(queued.run).answered, []);
+        assert!(!loads.is_live(queued.run));
+        assert_eq!(loads.end(running.run), Ended { answered: vec![running.request], next: None });
     }
 }
