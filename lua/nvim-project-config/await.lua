@@ -48,17 +48,23 @@ end
 ---@param default_ms integer
 ---@return fun(timeout_ms?: integer): any, project_config.Error?
 function M.later(awaitable, default_ms)
-  local result, step
+  local result
+  local steps = {} ---@type fun(...)[]
   awaitable(function(value, err)
     result = { value, err }
-    if step then
-      step(value, err)
+    local thrown
+    for _, step in ipairs(steps) do
+      local ok, problem = pcall(step, value, err)
+      thrown = thrown or not ok and problem
+    end
+    if thrown then
+      error(thrown, 0)
     end
   end)
   return function(timeout_ms)
     if not result and M.can_yield() then
-      return M.await(function(next_step)
-        step = next_step
+      return M.await(function(step)
+        steps[#steps + 1] = step
       end)
     end
     timeout_ms = timeout_ms or default_ms
