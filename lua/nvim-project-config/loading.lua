@@ -131,8 +131,10 @@ function M.submit(what)
   end
 
   local asked = what.opts and what.opts.loading or {}
-  local start_dir = asked.start_dir or (what.ctx and what.ctx.project_root) or ctx.loading.start_dir or cwd
-  start_dir = start_dir and absolute(start_dir, cwd)
+  local root = what.ctx and what.ctx.project_root
+  local written = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
+  local start_dir = written and absolute(written, cwd) or root or cwd
   if not what.ctx and start_dir and start_dir ~= cwd then
     ctx = context_around(start_dir)
   end
