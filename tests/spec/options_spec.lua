@@ -88,6 +88,30 @@ describe("loading.start_dir", function()
   end)
 end)
 
+describe("the current directory", function()
+  it("is taken for what it is called", function()
+    local w = workspace.new({
+      work = { ["$HOME/.git"] = true, ["~/.git"] = true, ["$NOTHING/src"] = true, ["$NOTHING/.git"] = true },
+      config = { ["$HOME.json"] = '{"from": "$HOME"}', ["~.json"] = '{"from": "~"}', ["$NOTHING.json"] = '{"from": "$NOTHING"}' },
+    })
+    local child = w:open("$HOME")
+    local result = child:lua([[
+      local function from(dir)
+        vim.api.nvim_set_current_dir(work .. "/" .. dir)
+        local ctx, err = load_now()
+        return ctx and { ctx.project_root, ctx.json.from, load_now(ctx) == ctx } or tostring(err)
+      end
+      return { from("$HOME"), from("~"), from("$NOTHING/src") }
+    ]])
+    assert.are.same({
+      { w.work .. "/$HOME", "$HOME", true },
+      { w.work .. "/~", "~", true },
+      { w.work .. "/$NOTHING", "$NOTHING", true },
+    }, result)
+    child:stop()
+  end)
+end)
+
 describe("the cache options", function()
   it("are accepted and shown", function()
     local child = workspace.new({ config = { ["alpha.json"] = '{"a": 1}' } }):open("alpha", {
