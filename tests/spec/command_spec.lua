@@ -118,7 +118,12 @@ describe(":ProjectConfig edit", function()
     local w = workspace.new({ config = CONFIG })
     local child = w:open("alpha")
     child:lua("load_now()")
-    for command, name in pairs({ ["edit"] = "alpha.json", ["edit json"] = "alpha.json", ["edit lua"] = "alpha.lua", ["edit vim"] = "alpha.vim" }) do
+    for command, name in pairs({
+      ["edit"] = "alpha.json",
+      ["edit json"] = "alpha.json",
+      ["edit lua"] = "alpha.lua",
+      ["edit vim"] = "alpha.vim",
+    }) do
       child:lua("vim.cmd(...)", "ProjectConfig " .. command)
       assert.are.equal(w.config_dir .. "/" .. name, child:lua("return vim.api.nvim_buf_get_name(0)"))
     end
@@ -172,7 +177,11 @@ describe(":ProjectConfig with anything else", function()
     end
     local seen = child:notifications()
     assert.are.equal(3, #seen)
-    for index, expected in ipairs({ { "relaod", "clear, edit, info, load" }, { "edit", "json, lua, vim" }, { "load", "nothing" } }) do
+    for index, expected in ipairs({
+      { "relaod", "clear, edit, info, load" },
+      { "edit", "json, lua, vim" },
+      { "load", "nothing" },
+    }) do
       assert.are.equal(vim.log.levels.ERROR, seen[index].level)
       assert.is_truthy(seen[index].message:find(expected[1], 1, true), seen[index].message)
       assert.is_truthy(seen[index].message:find(expected[2], 1, true), seen[index].message)
