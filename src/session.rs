@@ -154,7 +154,7 @@ impl Session {
         }
     }
 
-    /// Ends a run, starts the one that waited for it, and has its calls answered, after `on_load` if it `succeeded`. False if the run
+    /// Ends a run, has its calls answered, after `on_load` if it `succeeded`, and starts the one that waited for it. False if the run
     /// was cancelled before.
     pub(crate) fn finish(&'static self, run: RunId, succeeded: bool) -> bool {
         let mut state = self.state();
@@ -163,13 +163,15 @@ impl Session {
         }
         let ended = state.loads.end(run);
         state.forget_dead_runs();
-        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
-            self.start_run(&mut state, next, request);
-        }
         drop(state);
         let loaded = succeeded.then_some(Reply::Loaded(run));
         let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
         self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
+        // Only now: its plan may be ready at once, and must not reach the context before those who wait for this run have seen it.
+        let mut state = self.state();
+        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
+            self.start_run(&mut state, next, request);
+        }
         true
     }
 

@@ -139,12 +139,9 @@ function M.submit(what)
 
   local asked = what.opts and what.opts.loading or {}
   local root = what.ctx and what.ctx.project_root
-  local wanted = asked.start_dir or (not root and ctx.loading.start_dir)
-  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
-  local start_dir = root or cwd
-  if wanted then
-    start_dir = absolute(wanted, cwd)
-  end
+  local written = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
+  local start_dir = written and absolute(written, cwd) or root or cwd
   if not what.ctx and start_dir and start_dir ~= cwd then
     ctx = context_around(start_dir)
   end

@@ -110,6 +110,15 @@ local function pause(run)
   return native.get().is_live(run.id)
 end
 
+--- For a run whose file waited for something of its own: what resumed it is below us on the stack, which is neither the place for the
+--- other files nor known to be ours. False if the run was cancelled meanwhile.
+---@param run project_config.Run
+---@return boolean
+local function come_back(run)
+  native.get().resume(run.id)
+  return pause(run)
+end
+
 ---@param run project_config.Run
 ---@param err project_config.Error
 local function problem_in_file(run, err)
@@ -189,6 +198,10 @@ local function run_files(run, count)
       start_file(run, kind, name, path, content)
     else
       run_file(run, kind, name, path, content)
+      local top = entered[#entered]
+      if not (top and top.co == run.thread) and not come_back(run) then
+        return false
+      end
     end
   end
   while run.pending > 0 do
@@ -206,13 +219,8 @@ local function execute(run, found)
   for _, err in ipairs(found.problems) do
     problem_in_file(run, err)
   end
-  local lib = native.get()
   local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
-    if not native.slice_is_over() then
-      return true
-    end
-    lib.resume(run.id)
-    return pause(run)
+    return not native.slice_is_over() or come_back(run)
   end)
   if shown and run_files(run, found.files) then
     finish(run, run.ctx)
@@ -319,6 +327,7 @@ M.handlers = {
   end,
   refuse = function(request, err)
     local callback = take_callback(request)
+    loading.sweep()
     if callback then
       call(nil, callback, nil, err)
     end
