@@ -4,9 +4,10 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::{kinds, stages};
 use engine::error::{Error, ErrorKind};
 use engine::open::Limits;
-use engine::pipeline::{Kind, Request};
+use engine::pipeline::Request;
 use mlua::{FromLua, IntoLua, Lua, Table, Value};
 
 /// Where [`crate::exports`] keeps the metatable of errors.
@@ -68,11 +69,12 @@ impl FromLua for LoadRequest {
         let bytes = |key: &str| -> mlua::Result<PathBuf> {
             Ok(os_string(&table.raw_get::<mlua::LuaString>(key)?.as_bytes()).into())
         };
+        let stages: Option<Table> = table.raw_get("stages")?;
         let request = Request {
             start_dir: bytes("start_dir")?,
             config_dir: bytes("config_dir")?,
-            stages: crate::stages::from_lua(table.raw_get("stages")?)?,
-            kinds: kinds(table.raw_get("own_kinds")?, table.raw_get("merge_json")?),
+            kinds: kinds::from_lua(&table.raw_get("executors")?, stages.as_ref())?,
+            stages: stages::from_lua(stages)?,
             limits: Limits {
                 max_file_size: table.raw_get("max_file_size")?,
                 trust_mtime: table.raw_get("trust_mtime")?,
@@ -82,20 +84,6 @@ impl FromLua for LoadRequest {
         };
         Ok(Self { request, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
     }
-}
-
-/// The kinds in the order in which they run: JSON, Lua, Vim, then the user's own by name.
-fn kinds(own: Vec<String>, merge_json: bool) -> Vec<Kind> {
-    let builtin = [("json", vec![".json", ".jsonc"]), ("lua", vec![".lua"]), ("vim", vec![".vim"])];
-    let mut own: Vec<String> = own.into_iter().filter(|name| builtin.iter().all(|(known, _)| known != name)).collect();
-    own.sort();
-    let builtin = builtin.into_iter().map(|(name, extensions)| Kind {
-        name: name.into(),
-        merged: name == "json" && merge_json,
-        extensions: extensions.into_iter().map(Into::into).collect(),
-    });
-    let own = own.into_iter().map(|name| Kind { extensions: vec![format!(".{name}")], merged: false, name });
-    builtin.chain(own).collect()
 }
 
 /// The Lua error for a value that the Lua side must not send.

@@ -7,6 +7,7 @@
 mod convert;
 mod document;
 mod exports;
+mod kinds;
 mod main_loop;
 mod session;
 mod stages;

@@ -3,6 +3,10 @@
 //! It reads through [`crate::open`] and judges by [`crate::fingerprint`]. It does not know which files belong to a project (the
 //! pipeline does), and two who ask for the same path at once both read it. No lock is held while a disk works.
 
+#[cfg(test)]
+#[cfg(unix)]
+mod tests;
+
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 

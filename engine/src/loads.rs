@@ -121,13 +121,18 @@ impl Loads {
         Ended { answered: requests(&ended).collect(), next: ended.next }
     }
 
-    /// Takes one call out of its run; false if it was answered or cancelled before.
+    /// Takes one call out of its run; false if it was answered or cancelled before. A run that has not started and that nobody
+    /// waits for any more is dropped with it.
     pub fn withdraw(&mut self, request: RequestId) -> bool {
-        self.runs.values_mut().any(|run| {
-            let before = run.requests.len();
-            run.requests.retain(|(id, _)| *id != request);
-            run.requests.len() < before
-        })
+        let Some((id, run)) = self.runs.iter_mut().find(|(_, run)| requests(run).any(|id| id == request)) else {
+            return false;
+        };
+        run.requests.retain(|(id, _)| *id != request);
+        if run.queued && run.requests.is_empty() {
+            let id = *id;
+            self.cancel_where(|candidate, _| candidate == id);
+        }
+        true
     }
 
     /// Ends every load, and says whose calls are to be answered with `cancelled`.
@@ -292,9 +297,10 @@ mod tests {
         let mut loads = Loads::default();
         let running = loads.ask(key("/a"), Origin::User);
         let queued = loads.ask(key("/a"), Origin::User);
+        let other = loads.ask(key("/a"), Origin::User);
+        assert!(loads.withdraw(other.request));
         assert!(loads.withdraw(queued.request));
         assert!(!loads.withdraw(queued.request));
-        loads.end(running.run);
-        assert_eq!(loads.end(queued.run).answered, []);
+        assert_eq!(loads.end(running.run).next, None, "a run that answers nobody does not start");
     }
 }

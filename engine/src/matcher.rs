@@ -1,6 +1,7 @@
 //! Matchers: which directories count as a project's root, which file names count as its files.
 //!
-//! A matcher looks at names only and never at a disk; who asks it (`pipeline::walk`, `pipeline::find_files`) brings the names.
+//! A matcher looks at names only and never at a disk; who asks it (`pipeline::walk`, `pipeline::find_files`) brings the
+//! names.
 
 use std::ffi::{OsStr, OsString};
 

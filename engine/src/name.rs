@@ -218,10 +218,7 @@ fn is_device_name(raw: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
-    use std::path::{Component as PathComponent, Path};
-
-    use proptest::prelude::*;
+    use std::path::Path;
 
     use super::*;
 
@@ -343,85 +340,93 @@ mod tests {
         assert!(parent.child(OsStr::new("b/c")).is_err());
     }
 
-    /// Bytes that no directory name excludes, with the ones that are encoded, cut or compared made likely.
-    fn raw_component() -> impl Strategy<Value = Vec<u8>> {
-        let piece = prop_oneof![
-            8 => any::<char>().prop_map(|c| c.to_string().into_bytes()),
-            4 => any::<u8>().prop_map(|byte| vec![byte]),
-            8 => prop::sample::select(vec!["%", "%2E", "%2F", "%~", ".", " ", "..", ".json", ".lua", "a", "A", "E", "2", "\u{85}"])
-                .prop_map(|text| text.as_bytes().to_vec()),
-            1 => (150..260usize).prop_map(|count| vec![b'x'; count]),
-        ];
-        prop::collection::vec(piece, 1..8).prop_map(|pieces| {
-            let mut bytes = pieces.concat();
-            bytes.retain(|byte| !matches!(byte, b'/' | 0));
-            if bytes.is_empty() { b"a".to_vec() } else { bytes }
-        })
-    }
-
+    /// Only on Unix is any sequence of bytes a name.
     #[cfg(unix)]
-    fn from_bytes(components: &[Vec<u8>]) -> ProjectName {
+    mod properties {
+        use std::collections::HashMap;
         use std::os::unix::ffi::OsStrExt;
-        ProjectName::from_components(components.iter().map(|raw| OsStr::from_bytes(raw))).unwrap()
-    }
+        use std::path::Component as PathComponent;
 
-    #[cfg(unix)]
-    proptest! {
-        #[test]
-        fn every_name_stays_below_the_config_dir(raw in prop::collection::vec(raw_component(), 1..4)) {
-            let name = from_bytes(&raw);
-            for path in [name.file_stem(), name.directory()] {
-                prop_assert_eq!(path.components().count(), raw.len());
-                for component in path.components() {
-                    prop_assert!(matches!(component, PathComponent::Normal(_)));
-                    let text = component.as_os_str().to_str().unwrap();
-                    prop_assert!((1..=240).contains(&text.len()));
-                    prop_assert!(!text.chars().any(char::is_control));
-                    prop_assert!(!text.ends_with(['.', ' ']));
-                }
-            }
-            prop_assert_eq!(PathBuf::from_iter(name.components()), name.file_stem());
+        use proptest::prelude::*;
+
+        use super::*;
+
+        /// Bytes that no directory name excludes, with the ones that are encoded, cut or compared made likely.
+        fn raw_component() -> impl Strategy<Value = Vec<u8>> {
+            let piece = prop_oneof![
+                8 => any::<char>().prop_map(|c| c.to_string().into_bytes()),
+                4 => any::<u8>().prop_map(|byte| vec![byte]),
+                8 => prop::sample::select(vec!["%", "%2E", "%2F", "%~", ".", " ", "..", ".json", ".lua", "a", "A", "E", "2", "\u{85}"])
+                    .prop_map(|text| text.as_bytes().to_vec()),
+                1 => (150..260usize).prop_map(|count| vec![b'x'; count]),
+            ];
+            prop::collection::vec(piece, 1..8).prop_map(|pieces| {
+                let mut bytes = pieces.concat();
+                bytes.retain(|byte| !matches!(byte, b'/' | 0));
+                if bytes.is_empty() { b"a".to_vec() } else { bytes }
+            })
         }
 
-        #[test]
-        fn the_encoding_can_be_undone_unless_it_was_cut(raw in raw_component()) {
-            let name = from_bytes(std::slice::from_ref(&raw));
-            for encoded in [name.file_stem(), name.directory()] {
-                let encoded = encoded.to_str().unwrap();
-                if !encoded.contains(CUT) {
-                    prop_assert_eq!(percent_decode(encoded.as_bytes()), raw.clone());
-                }
-            }
+        fn from_bytes(components: &[Vec<u8>]) -> ProjectName {
+            ProjectName::from_components(components.iter().map(|raw| OsStr::from_bytes(raw))).unwrap()
         }
 
-        #[test]
-        fn two_names_never_share_a_path(raw in prop::collection::vec(prop::collection::vec(raw_component(), 1..3), 2..20)) {
-            let mut owners: HashMap<PathBuf, ProjectName> = HashMap::new();
-            for components in &raw {
-                let name = from_bytes(components);
-                let file = |extension: &str| {
-                    let mut path = name.file_stem().into_os_string();
-                    path.push(extension);
-                    PathBuf::from(path)
-                };
-                for path in EXTENSIONS.iter().map(|extension| file(extension)).chain([name.directory()]) {
-                    if let Some(owner) = owners.insert(path.clone(), name.clone()) {
-                        prop_assert_eq!(&owner, &name, "{}", path.display());
+        proptest! {
+            #[test]
+            fn every_name_stays_below_the_config_dir(raw in prop::collection::vec(raw_component(), 1..4)) {
+                let name = from_bytes(&raw);
+                for path in [name.file_stem(), name.directory()] {
+                    prop_assert_eq!(path.components().count(), raw.len());
+                    for component in path.components() {
+                        prop_assert!(matches!(component, PathComponent::Normal(_)));
+                        let text = component.as_os_str().to_str().unwrap();
+                        prop_assert!((1..=240).contains(&text.len()));
+                        prop_assert!(!text.chars().any(char::is_control));
+                        prop_assert!(!text.ends_with(['.', ' ']));
+                    }
+                }
+                prop_assert_eq!(PathBuf::from_iter(name.components()), name.file_stem());
+            }
+
+            #[test]
+            fn the_encoding_can_be_undone_unless_it_was_cut(raw in raw_component()) {
+                let name = from_bytes(std::slice::from_ref(&raw));
+                for encoded in [name.file_stem(), name.directory()] {
+                    let encoded = encoded.to_str().unwrap();
+                    if !encoded.contains(CUT) {
+                        prop_assert_eq!(percent_decode(encoded.as_bytes()), raw.clone());
+                    }
+                }
+            }
+
+            #[test]
+            fn two_names_never_share_a_path(raw in prop::collection::vec(prop::collection::vec(raw_component(), 1..3), 2..20)) {
+                let mut owners: HashMap<PathBuf, ProjectName> = HashMap::new();
+                for components in &raw {
+                    let name = from_bytes(components);
+                    let file = |extension: &str| {
+                        let mut path = name.file_stem().into_os_string();
+                        path.push(extension);
+                        PathBuf::from(path)
+                    };
+                    for path in EXTENSIONS.iter().map(|extension| file(extension)).chain([name.directory()]) {
+                        if let Some(owner) = owners.insert(path.clone(), name.clone()) {
+                            prop_assert_eq!(&owner, &name, "{}", path.display());
+                        }
                     }
                 }
             }
         }
-    }
 
-    #[cfg(unix)]
-    fn percent_decode(encoded: &[u8]) -> Vec<u8> {
-        match encoded {
-            [] => Vec::new(),
-            [b'%', high, low, rest @ ..] => {
-                let byte = u8::from_str_radix(std::str::from_utf8(&[*high, *low]).unwrap(), 16).unwrap();
-                [vec![byte], percent_decode(rest)].concat()
+        fn percent_decode(encoded: &[u8]) -> Vec<u8> {
+            match encoded {
+                [] => Vec::new(),
+                [b'%', high, low, rest @ ..] => {
+                    let byte = u8::from_str_radix(std::str::from_utf8(&[*high, *low]).unwrap(), 16).unwrap();
+                    [vec![byte], percent_decode(rest)].concat()
+                }
+                [byte, rest @ ..] => [vec![*byte], percent_decode(rest)].concat(),
             }
-            [byte, rest @ ..] => [vec![*byte], percent_decode(rest)].concat(),
         }
     }
 }

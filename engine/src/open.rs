@@ -6,7 +6,8 @@
 #[cfg(any(not(unix), test))]
 #[cfg_attr(unix, allow(dead_code, reason = "compiled for its tests only"))]
 mod portable;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests;
 #[cfg(unix)]
 mod unix;
@@ -63,6 +64,7 @@ enum Kind {
 
 /// Why a file's content may be somebody else's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "found on Unix only"))]
 enum Distrust {
     /// It belongs to this user, who is neither the own one, nor root, nor the owner of the directory.
     Owner(u32),

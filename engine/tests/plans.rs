@@ -3,6 +3,7 @@
 //! The tree is made in a temporary directory and planned with the public API. `UPDATE_GOLDEN=1` writes what came out; the
 //! change is then to be read like code.
 #![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "a failed test is what a panic is for")]
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -39,6 +40,24 @@ fn plans_are_as_described() {
         }
     }
     assert!(failures.is_empty(), "{failures}");
+}
+
+/// Too long to be told in a golden file, and the longest there can be.
+#[test]
+fn a_name_of_255_bytes_has_files_too() {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().canonicalize().unwrap();
+    let start_dir = root.join("n".repeat(255));
+    fs::create_dir_all(start_dir.join(".git")).unwrap();
+    let name = engine::name::ProjectName::from_components([start_dir.file_name().unwrap()]).unwrap();
+    let mut own_file = root.join("config").join(name.file_stem()).into_os_string();
+    own_file.push(".jsonc");
+    fs::create_dir_all(root.join("config").join(name.directory())).unwrap();
+    fs::write(&own_file, r#"{"found": 1}"#).unwrap();
+    fs::write(root.join("config").join(name.directory()).join("more.lua"), "").unwrap();
+    let plan = plan(Request { start_dir, ..request(&root) }).unwrap();
+    assert_eq!((plan.files.len(), plan.files[0].path.as_os_str()), (2, &*own_file));
+    assert!(plan.problems.is_empty());
 }
 
 /// Lines of a description, in which `\n`, `\\` and `\xNN` stand for bytes of a name:

@@ -48,17 +48,18 @@ end
 ---@param default_ms integer
 ---@return fun(timeout_ms?: integer): any, project_config.Error?
 function M.later(awaitable, default_ms)
-  local result, step
+  local result
+  local steps = {}
   awaitable(function(value, err)
     result = { value, err }
-    if step then
+    for _, step in ipairs(steps) do
       step(value, err)
     end
   end)
   return function(timeout_ms)
     if not result and M.can_yield() then
-      return M.await(function(next_step)
-        step = next_step
+      return M.await(function(step)
+        steps[#steps + 1] = step
       end)
     end
     timeout_ms = timeout_ms or default_ms

@@ -11,7 +11,7 @@ end
 
 ---@param chunks [string, string?][]
 local function echo(chunks)
-  vim.api.nvim_echo(chunks, false, {})
+  vim.api.nvim_echo(chunks, true, {})
 end
 
 local function milliseconds(ms)
@@ -23,7 +23,6 @@ local function info()
   local ctx = npc().ctx
   local _, failure = native.get()
   if failure then
-    errors.report(failure, ctx, nil)
     echo({ { "nvim-project-config: " .. failure.message, "ErrorMsg" } })
     return
   elseif not ctx.project_root then
@@ -60,7 +59,7 @@ local function load()
     if ctx then
       local count, problems = #ctx._report.files, #ctx._report.errors
       local tail = problems > 0 and (", %d with errors"):format(problems) or ""
-      echo({ { ("%s: %d files loaded%s"):format(ctx.project_name, count - 0, tail) } })
+      echo({ { ("%s: %d files loaded%s"):format(ctx.project_name, count, tail) } })
     elseif err and err.code == "cancelled" then
       echo({ { "nvim-project-config: " .. err.message } })
     end

@@ -2,8 +2,8 @@
 
 local M = {}
 
---- A leaf of the schema: `{ default, type, check? }`. A branch: a table of leaves by key; with `[1] == MAP`, a table of branches of one
---- shape by any name.
+--- A leaf: `{ default, types, check? }`. A branch: leaves by key. With `[1] == MAP`: branches of the shape `[2]` by any name, and the
+--- default.
 local MAP = "map"
 
 local function one_of(...)
@@ -24,7 +24,7 @@ local function default_config_dir()
 end
 
 -- stylua: ignore
-local schema = {
+M.schema = {
   config_dir = { default_config_dir, { "string", "function" } },
   pipeline   = { nil, { "table" }, function(value) return vim.islist(value), "a list of stages" end },
   executors  = { MAP, { async = { false, { "boolean" } }, run = { nil, { "function" } } },
@@ -47,9 +47,6 @@ local function is_leaf(node)
   return type(node[2]) == "table" and node[1] ~= MAP
 end
 
---- The keys of the options that a context carries.
-M.keys = { "config_dir", "pipeline", "executors", "loading", "cache", "on_load", "on_error", "on_clear" }
-
 local function fail(text)
   error("nvim-project-config: " .. text, 0)
 end
@@ -62,7 +59,7 @@ local function check_leaf(leaf, value, path)
   if leaf[3] then
     local ok, accepted = leaf[3](value)
     if not ok then
-      fail(("%s: expected %s, got %s"):format(path, accepted, vim.inspect(value)))
+      fail(("%s: expected %s, got %s"):format(path, accepted, vim.inspect(value, { newline = " ", indent = "" })))
     end
   end
 end
@@ -91,7 +88,7 @@ function resolve(node, given, base, path)
   end
   for key in pairs(given) do
     if node[key] == nil then
-      fail(require("nvim-project-config.nearest").unknown_option(schema, path, key))
+      fail(require("nvim-project-config.nearest").unknown_option(M.schema, path, key))
     end
   end
   local result = {}
@@ -129,7 +126,7 @@ end
 ---@param base? project_config.Config
 ---@return project_config.Config
 function M.resolve(given, base)
-  return resolve(schema, given or {}, base or {}, "")
+  return resolve(M.schema, given or {}, base or {}, "")
 end
 
 return M

@@ -89,8 +89,24 @@ function M.notify(err)
     return
   end
   shown[err.message] = true
-  local hint = err.path and "\nMend it, then run :ProjectConfig load" or ""
-  vim.notify("nvim-project-config: " .. err.message .. hint, vim.log.levels.ERROR)
+  -- One line: what needs more makes a headless editor wait a second, and another one ask for a key.
+  local hint = err.path and "; then :ProjectConfig load" or ""
+  -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
+  vim.schedule(function()
+    vim.notify("nvim-project-config: " .. err.message .. hint, vim.log.levels.ERROR)
+  end)
+end
+
+--- An awaitable that answers with an error, which `on_error` gets too.
+---@param err project_config.Error
+---@param ctx project_config.Context
+---@param hook? project_config.ErrorHook
+---@return fun(step: fun(ctx: nil, err: project_config.Error))
+function M.refusal(err, ctx, hook)
+  return vim.schedule_wrap(function(step)
+    M.report(err, ctx, hook)
+    step(nil, err)
+  end)
 end
 
 --- The file is all right again: the next error in it is news.

@@ -3,7 +3,6 @@
 --- This is the public API. How a load is asked for lies in `loading.lua`, how it is carried out in `run.lua`.
 
 local config = require("nvim-project-config.config")
-local context = require("nvim-project-config.context")
 local loading = require("nvim-project-config.loading")
 
 ---@class project_config.Module
@@ -25,32 +24,17 @@ local function load_automatically()
   loading.submit({ automatic = true })(function() end)
 end
 
---- When the first load begins, by `loading.on`.
-local function schedule_first_load(on)
+--- Loads at the first file.
+local function load_lazily()
   local group = vim.api.nvim_create_augroup("nvim-project-config.loading", {})
-  if on == "lazy" then
-    vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile", "FileType" }, {
-      group = group,
-      once = true,
-      desc = "nvim-project-config: load at the first file",
-      callback = function()
-        vim.api.nvim_del_augroup_by_id(group)
-        load_automatically()
-      end,
-    })
-  elseif on == "startup" then
-    load_automatically()
-    if vim.v.vim_did_enter == 0 then
-      vim.api.nvim_create_autocmd("VimEnter", {
-        group = group,
-        once = true,
-        desc = "nvim-project-config: run what start-up has loaded",
-        callback = vim.schedule_wrap(function()
-          require("nvim-project-config.run").release()
-        end),
-      })
-    end
-  end
+  vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile", "FileType" }, {
+    group = group,
+    desc = "nvim-project-config: load at the first file",
+    callback = function()
+      vim.api.nvim_del_augroup_by_id(group)
+      load_automatically()
+    end,
+  })
 end
 
 --- Sets the options and begins anew: ends all loads and drops all contexts. Unless `loading.on` says otherwise, the first load
@@ -66,21 +50,27 @@ function M.setup(opts)
   local ctx, failure = loading.begin(options)
   if failure then
     require("nvim-project-config.errors").notify(failure)
-  else
-    schedule_first_load(options.loading.on)
+  elseif options.loading.on == "startup" then
+    load_automatically()
+  elseif options.loading.on == "lazy" then
+    load_lazily()
   end
   return ctx
 end
 
---- The options of a call: `opts?|ctx?` of the public functions.
+--- The options of a call, checked: `opts?|ctx?` of the public functions.
 ---@param what? project_config.Options|project_config.Context
 ---@return project_config.Submission
 local function submission(what)
-  if context.is(what) then
-    return { ctx = what --[[@as project_config.Context]] }
+  if require("nvim-project-config.context").is(what) then
+    return {
+      ctx = what --[[@as project_config.Context]],
+    }
   end
   config.resolve(what --[[@as project_config.Options]])
-  return { opts = what --[[@as project_config.Options]] }
+  return {
+    opts = what --[[@as project_config.Options]],
+  }
 end
 
 --- Starts a load: of the project around the current directory, with the options of one call over those of `setup`, or of a
@@ -129,11 +119,24 @@ end
 --- Caches persist.
 ---@param ctx? project_config.Context default: the current one
 function M.clear(ctx)
-  if ctx ~= nil and not context.is(ctx) then
+  if ctx ~= nil and not require("nvim-project-config.context").is(ctx) then
     error("nvim-project-config: ctx: expected a context, got " .. type(ctx), 2)
   end
   ensure_setup()
-  loading.clear(ctx or assert(loading.context()))
+  ctx = ctx or M.ctx
+  if ctx._clearing then
+    return -- called from its own on_clear
+  end
+  ctx._clearing = true
+  if ctx.on_clear then
+    local errors = require("nvim-project-config.errors")
+    local ok, err = xpcall(ctx.on_clear, errors.thrown, ctx)
+    if not ok then
+      errors.report(err, ctx, ctx.on_error)
+    end
+  end
+  loading.unbind(ctx)
+  ctx._clearing = nil
 end
 
 --- Reads one setting from the current context's JSON.
@@ -148,7 +151,9 @@ function M.get(path, default)
     error("nvim-project-config: path: expected string or list, got " .. type(path), 2)
   end
   local value = M.ctx.json
-  for _, key in ipairs(keys --[[@as (string|integer)[] ]]) do
+  for _, key in
+    ipairs(keys --[[@as (string|integer)[] ]])
+  do
     if type(value) ~= "table" then
       return default
     end

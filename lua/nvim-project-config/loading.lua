@@ -1,6 +1,6 @@
 --- Asking for loads: which directory, which context, which options; and the contexts of the session.
 ---
---- What happens once a load is planned lies in `run.lua`.
+--- What happens once a load is planned lies in `run.lua`. Everything here is parsed at start-up, so it is kept short.
 
 local context = require("nvim-project-config.context")
 local native = require("nvim-project-config.native")
@@ -23,26 +23,13 @@ local last_options_id = 0
 M.runs = {}
 
 --- Forgets runs that were cancelled.
-local function sweep()
+function M.sweep()
   local lib = native.get()
   for id, run in pairs(M.runs) do
     if not run.result and not (lib and lib.is_live(id)) then
       M.runs[id] = nil
     end
   end
-end
-
---- The identity of these options: that of a live run with equal ones, else a new one.
----@param options project_config.Config
----@return integer
-local function identity_of(options)
-  for _, run in pairs(M.runs) do
-    if vim.deep_equal(run.options, options) then
-      return run.options_id
-    end
-  end
-  last_options_id = last_options_id + 1
-  return last_options_id
 end
 
 --- The context for which the code that asks runs, else the current one.
@@ -60,7 +47,7 @@ function M.begin(options)
   local lib, failure = native.get()
   current = context.new(lib and lib.setup() or 0, options)
   contexts = { [current._id] = current }
-  sweep()
+  M.sweep()
   return current, failure
 end
 
@@ -85,62 +72,53 @@ local function context_around(start_dir)
   local best
   for _, ctx in pairs(contexts) do
     local root = ctx.project_root
-    local inside = root and (start_dir == root or vim.startswith(start_dir, (root:gsub("/$", "")) .. "/"))
-    if inside and (not best or #root > #best.project_root) then
+    local is_around = root and vim.startswith(start_dir .. "/", (root:gsub("/$", "")) .. "/")
+    if is_around and (not best or #root > #best.project_root) then
       best = ctx
     end
   end
-  if best then
-    return best
-  elseif current and not current.project_root then
+  if not best and current and not current.project_root then
     return current
   end
-  return context.new(assert(native.get()).create_context(), setup_options)
+  return best or context.new(assert(native.get()).create_context(), setup_options)
 end
 
+--- A path that a user wrote, with `~` and variables expanded. What else there is to tidy up in it, the library does.
 ---@param path string
 ---@param cwd? string
 ---@return string?
 local function absolute(path, cwd)
-  path = vim.fs.normalize(path)
-  if path:match("^/") or path:match("^%a:[/\\]") then
+  if path:find("^~") or path:find("$", 1, true) or jit.os == "Windows" then
+    path = vim.fs.normalize(path)
+  end
+  if path:find("^/") or path:find("^%a:[/\\]") then
     return path
   end
   return cwd and (cwd .. "/" .. path)
 end
 
---- An awaitable that answers with an error, which `on_error` gets too.
----@param err project_config.Error
----@param ctx project_config.Context
----@param hook? project_config.ErrorHook
-local function refusal(err, ctx, hook)
-  return function(step)
-    vim.schedule(function()
-      require("nvim-project-config.errors").report(err, ctx, hook)
-      step(nil, err)
-    end)
+--- The identity of these options: that of a live run with equal ones, else a new one.
+---@param options project_config.Config
+---@return integer
+local function identity_of(options)
+  for _, run in pairs(M.runs) do
+    if vim.deep_equal(run.options, options) then
+      return run.options_id
+    end
   end
+  last_options_id = last_options_id + 1
+  return last_options_id
 end
 
---- A message handler for `xpcall` around the user's functions.
 local function thrown(value)
   return require("nvim-project-config.errors").thrown(value)
 end
 
---- Where the load begins, the context it is asked on, and what went wrong.
----@param what project_config.Submission
----@return string? start_dir, project_config.Context ctx, project_config.Error?
-local function locate(what)
-  local cwd, problem = vim.uv.cwd()
-  local ctx = what.ctx or context_around(cwd or "")
-  local loading = what.opts and what.opts.loading or {}
-  local wanted = loading.start_dir or (what.ctx and what.ctx.project_root) or ctx.loading.start_dir or cwd
-  local start_dir = wanted and absolute(wanted, cwd)
-  if not start_dir then
-    local text = "the current directory cannot be used (%s); change to one that exists"
-    return nil, ctx, require("nvim-project-config.errors").new("not_found", text:format(problem))
-  end
-  return start_dir, what.ctx or (start_dir ~= cwd and context_around(start_dir) or ctx)
+--- The error for a relative path, or none, when the current directory is gone.
+---@param problem? string
+local function nowhere(problem)
+  local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
+  return require("nvim-project-config.errors").new("not_found", text)
 end
 
 --- Asks for a load. Returns an awaitable for `ctx|nil, err`.
@@ -150,29 +128,54 @@ end
 ---@return fun(step: fun(ctx?: project_config.Context, err?: project_config.Error))
 function M.submit(what)
   local lib, failure = native.get()
-  if not lib then
-    return refusal(failure --[[@as project_config.Error]], current --[[@as project_config.Context]], setup_options.on_error)
+  local cwd, problem = vim.uv.cwd()
+  local ctx = what.ctx or (lib and context_around(cwd or "") or current) --[[@as project_config.Context]]
+  local function refuse(err, options)
+    return require("nvim-project-config.errors").refusal(err, ctx, (options or ctx).on_error)
   end
-  local start_dir, ctx, nowhere = locate(what)
+  if not lib then
+    return refuse(failure)
+  end
+
+  local asked = what.opts and what.opts.loading or {}
+  local root = what.ctx and what.ctx.project_root
+  local wanted = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
+  local start_dir = root or cwd
+  if wanted then
+    start_dir = absolute(wanted, cwd)
+  end
+  if not what.ctx and start_dir and start_dir ~= cwd then
+    ctx = context_around(start_dir)
+  end
   local options = context.options(ctx, what.opts)
   if not start_dir then
-    return refusal(nowhere --[[@as project_config.Error]], ctx, options.on_error)
+    return refuse(nowhere(problem), options)
   end
-  local ok, config_dir = xpcall(context.config_dir, thrown, ctx, options.config_dir)
-  config_dir = ok and absolute(config_dir, vim.uv.cwd()) or config_dir
-  if not ok then
-    return refusal(config_dir, ctx, options.on_error)
+
+  local config_dir = options.config_dir
+  if type(config_dir) == "function" then
+    local ok, result = xpcall(config_dir, thrown, ctx)
+    if ok and type(result) ~= "string" then
+      ok, result = false, thrown("config_dir: expected a string from the function, got " .. type(result))
+    end
+    if not ok then
+      return refuse(result, options)
+    end
+    config_dir = result
+  end
+  config_dir = absolute(config_dir, cwd)
+  if not config_dir then
+    return refuse(nowhere(problem), options)
   end
   ctx._config_dir = { option = options.config_dir, used = config_dir }
   ctx.config_dir = config_dir
 
-  local own_kinds, merge_json = require("nvim-project-config.kinds").for_library(options)
   local options_id = identity_of(options)
   local awaitable, request, run_id, behind = lib.load_await({
     start_dir = start_dir,
     config_dir = config_dir,
-    own_kinds = own_kinds,
-    merge_json = merge_json,
+    executors = options.executors,
     stages = options.pipeline,
     options = options_id,
     automatic = what.automatic or false,
@@ -181,7 +184,7 @@ function M.submit(what)
     max_file_size = options.cache.max_file_size,
   })
   if not awaitable then
-    return refusal(request, ctx, options.on_error)
+    return refuse(request, options)
   end
   M.runs[run_id] = M.runs[run_id]
     or {
@@ -193,7 +196,7 @@ function M.submit(what)
       pending = 0,
     }
   if what.automatic then
-    sweep()
+    M.sweep()
   end
   local execution = package.loaded["nvim-project-config.run"]
   if execution then
@@ -202,19 +205,9 @@ function M.submit(what)
   return awaitable
 end
 
---- Ends the loads of a context and empties it; of the current one, all loads.
+--- Ends the loads of a context; of the current one, all loads. Forgets what they found.
 ---@param ctx project_config.Context
-function M.clear(ctx)
-  if ctx._clearing then
-    return -- called from its own on_clear
-  end
-  ctx._clearing = true
-  if ctx.on_clear then
-    local ok, err = xpcall(ctx.on_clear, thrown, ctx)
-    if not ok then
-      require("nvim-project-config.errors").report(err, ctx, ctx.on_error)
-    end
-  end
+function M.unbind(ctx)
   local lib = native.get()
   if lib then
     local ids
@@ -225,10 +218,9 @@ function M.clear(ctx)
       end
     end
     lib.clear(ctx._id, ids)
-    sweep()
+    M.sweep()
   end
   context.empty(ctx)
-  ctx._clearing = nil
 end
 
 return M

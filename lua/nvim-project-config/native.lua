@@ -95,7 +95,6 @@ local function attach(lib, path)
     end, path, async)
   end
   vim.api.nvim_create_autocmd("VimLeavePre", {
-    group = vim.api.nvim_create_augroup("nvim-project-config.exit", {}),
     desc = "nvim-project-config: let go of the main loop",
     callback = function()
       lib.detach()

@@ -1,8 +1,8 @@
 --- Runs: what happens on the main loop once a load is planned. The files run here, hooks and callbacks are called here.
 ---
 --- Which run answers whom, and which context it gets, is decided by the library; when the loop is free, by `native.lua`.
---- A run is one coroutine. Whatever it waits for ends with a `resume` reply, after which it looks at its condition again; so it does
---- not matter who wakes it, or how often.
+--- A run is one coroutine, in which its files run one after the other; files of an `async` kind get coroutines of their own. What the
+--- run itself waits for ends with a `resume` reply, after which it looks at its condition again.
 
 local errors = require("nvim-project-config.errors")
 local kinds = require("nvim-project-config.kinds")
@@ -32,6 +32,14 @@ local deferred = {}
 --- How many `wait` functions are on the stack.
 local waiting = 0
 
+--- Whether a coroutine is in the middle of a call: it runs, or what it called does.
+---@param co thread
+---@return boolean
+local function is_on_stack(co)
+  local status = coroutine.status(co)
+  return status == "normal" or status == "running"
+end
+
 --- The coroutine and the run on whose behalf the code that calls this runs.
 ---@return thread?, project_config.Run?
 local function requester()
@@ -42,6 +50,12 @@ local function requester()
   local top = entered[#entered]
   if top then
     return top.co, top.run
+  end
+  -- A file that its own code has resumed: on the stack, and entered by nobody here.
+  for worker, run in pairs(run_of) do
+    if is_on_stack(worker) then
+      return worker, run
+    end
   end
 end
 
@@ -70,11 +84,14 @@ local function finish(run, ctx, err)
   native.get().finish(run.id, ctx ~= nil)
 end
 
+--- Goes on with a run that gave the loop back. Not with one whose file waits for something of its own: that file will be resumed
+--- by whatever it waits for.
 ---@param run project_config.Run
 local function go_on(run)
-  if coroutine.status(run.thread) ~= "suspended" then
-    return -- it is on the stack below us, and looks at its condition before it yields
+  if not run.paused then
+    return
   end
+  run.paused = false
   local ok, problem = enter(run, run.thread)
   if not ok then
     local err = errors.new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
@@ -83,62 +100,59 @@ local function go_on(run)
   end
 end
 
----@param run project_config.Run
----@return boolean
-local function is_live(run)
-  return native.get().is_live(run.id)
-end
-
---- Gives the loop back and goes on in a later iteration. False if the run was cancelled meanwhile.
+--- Gives the loop back until the next `resume` reply. False if the run was cancelled meanwhile.
 ---@param run project_config.Run
 ---@return boolean
 local function pause(run)
-  native.get().resume(run.id)
+  run.paused = true
   coroutine.yield()
-  return is_live(run)
+  return native.get().is_live(run.id)
 end
 
 ---@param run project_config.Run
 ---@param err project_config.Error
 local function problem_in_file(run, err)
-  table.insert(run.ctx._report.errors, err)
+  table.insert(run.report.errors, err)
   errors.report(err, run.ctx, run.options.on_error)
+end
+
+--- Runs one file, in the coroutine of the caller, and notes how that went.
+---@param run project_config.Run
+---@param kind project_config.Kind
+---@param name string of the kind
+---@param path string
+---@param content string
+local function run_file(run, kind, name, path, content)
+  local function handler(thrown)
+    return errors.thrown(thrown, path)
+  end
+  local ok, err = true, nil
+  local began = vim.uv.hrtime()
+  for _, runner in ipairs(kind.runners) do
+    ok, err = xpcall(runner, handler, run.ctx, path, content)
+    if not ok then
+      break
+    end
+  end
+  table.insert(run.report.files, { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6 })
+  if ok then
+    run.loaded[path] = true
+    errors.forget(path)
+  else
+    problem_in_file(run, err)
+  end
 end
 
 --- Runs one file in a coroutine of its own.
 ---@param run project_config.Run
----@param kind_name string
----@param path string
----@param content string
-local function start_file(run, kind_name, path, content)
-  local kind = run.kinds[kind_name]
-  local ctx = run.ctx
+---@param ... any the other arguments of `run_file`
+local function start_file(run, ...)
+  local arguments = { ... }
   run.pending = run.pending + 1
-  local function handler(thrown)
-    return errors.thrown(thrown, path)
-  end
   local co = coroutine.create(function()
-    local began = vim.uv.hrtime()
-    local ok, err = true, nil
-    for _, runner in ipairs(kind.runners) do
-      ok, err = xpcall(runner, handler, ctx, path, content)
-      if not ok then
-        break
-      end
-    end
-    local ms = (vim.uv.hrtime() - began) / 1e6
+    run_file(run, unpack(arguments))
     run.pending = run.pending - 1
-    if not is_live(run) then
-      return
-    end
-    table.insert(ctx._report.files, { path = path, kind = kind_name, ms = ms })
-    if ok then
-      ctx._files_loaded[path] = true
-      errors.forget(path)
-    else
-      problem_in_file(run, err)
-    end
-    if coroutine.status(run.thread) == "suspended" then
+    if run.paused then
       native.get().resume(run.id)
     end
   end)
@@ -152,34 +166,36 @@ end
 ---@return boolean
 local function run_files(run, count)
   local lib = native.get()
-  local last_kind
+  local current_name, kind
   for index = 1, count do
-    local path, kind_name, content = lib.file(run.id, index)
+    local path, name, content = lib.file(run.id, index)
     if not path then
       return false
     end
-    local merged = not content
-    local kind = run.kinds[kind_name] or not merged and kinds.resolve(run.options, kind_name)
-    run.kinds[kind_name] = kind or nil
-    while run.pending > 0 and (kind_name ~= last_kind or not kind.async) do
-      coroutine.yield()
-      if not is_live(run) then
-        return false
+    if name ~= current_name then
+      while run.pending > 0 do
+        if not pause(run) then
+          return false
+        end
       end
+      current_name, kind = name, content and kinds.resolve(run.options, name)
     end
-    last_kind = kind_name
-    if merged then
-      run.ctx._files_loaded[path] = true
-      table.insert(run.ctx._report.files, { path = path, kind = kind_name })
+    if not kind then
+      run.loaded[path] = true
+      table.insert(run.report.files, { path = path, kind = name })
       errors.forget(path)
+    elseif kind.async then
+      start_file(run, kind, name, path, content)
     else
-      start_file(run, kind_name, path, content)
+      run_file(run, kind, name, path, content)
     end
   end
   while run.pending > 0 do
-    coroutine.yield()
+    if not pause(run) then
+      return false
+    end
   end
-  return is_live(run)
+  return true
 end
 
 --- The body of a run's coroutine.
@@ -189,8 +205,13 @@ local function execute(run, found)
   for _, err in ipairs(found.problems) do
     problem_in_file(run, err)
   end
+  local lib = native.get()
   local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
-    return not native.slice_is_over() or pause(run)
+    if not native.slice_is_over() then
+      return true
+    end
+    lib.resume(run.id)
+    return pause(run)
   end)
   if shown and run_files(run, found.files) then
     finish(run, run.ctx)
@@ -204,11 +225,11 @@ local function begin(run)
     return
   end
   local ctx = loading.context_of(found.context, run.draft)
-  run.ctx, run.kinds = ctx, {}
+  run.ctx, run.loaded = ctx, {}
+  run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
-  ctx._files_loaded = {}
-  ctx._report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
+  ctx._files_loaded, ctx._report = run.loaded, run.report
   if found.current then
     loading.make_current(ctx)
   end
@@ -216,6 +237,7 @@ local function begin(run)
     execute(run, found)
   end)
   run_of[run.thread] = run
+  run.paused = true
   go_on(run)
 end
 
@@ -244,6 +266,11 @@ end
 local function when_ready(run, work)
   if run and run.at_startup and waiting == 0 and vim.v.vim_did_enter == 0 then
     deferred[#deferred + 1] = work
+    vim.api.nvim_create_autocmd("VimEnter", {
+      once = true,
+      desc = "nvim-project-config: run what start-up has loaded",
+      callback = vim.schedule_wrap(M.release),
+    })
   else
     work()
   end
@@ -299,7 +326,7 @@ M.handlers = {
   end,
   resume = function(id)
     local run = runs[id]
-    if run and run.thread and not run.result then
+    if run then
       go_on(run)
     end
   end,
@@ -339,8 +366,8 @@ function M.check_for_deadlock(run, request, behind, yields)
     return
   end
   local on_stack = false
-  for _, frame in ipairs(entered) do
-    on_stack = on_stack or frame.run.id == behind
+  for worker, run in pairs(run_of) do
+    on_stack = on_stack or (run.id == behind and is_on_stack(worker))
   end
   local ahead = behind and runs[behind]
   local never = ahead ~= nil and awaits(ahead, own)

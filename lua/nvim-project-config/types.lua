@@ -92,8 +92,10 @@
 ---@field options_id integer equal options of live runs have equal ids
 ---@field at_startup boolean
 ---@field pending integer files that have begun and not ended
----@field kinds? table<string, project_config.Kind>
 ---@field ctx? project_config.Context
+---@field report? project_config.Report becomes the context's
+---@field loaded? table<string, true> becomes the context's `_files_loaded`
+---@field paused? boolean it waits for a `resume` reply
 ---@field thread? thread
 ---@field awaited? integer the run that a file of this run awaits
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
@@ -139,8 +141,7 @@
 ---@class project_config.Request
 ---@field start_dir string absolute
 ---@field config_dir string absolute
----@field own_kinds string[] kinds that are not built in
----@field merge_json boolean the engine merges JSON files; else they are run like others
+---@field executors table<string, project_config.Executor>
 ---@field stages? project_config.Stage[]
 ---@field options integer
 ---@field automatic boolean

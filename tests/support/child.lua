@@ -11,6 +11,7 @@ local ANSWER_MS = 10000
 ---@field rtp? string[] put before its 'runtimepath' (default: the checkout)
 ---@field args? string[] more arguments, such as a file to open
 ---@field env? table<string, string> more environment
+---@field through? string[] a command that becomes the editor by exec, such as `setpriv` with its options
 ---@field timeout_ms? integer how long it may take to VimEnter (default 10 s)
 
 ---@class test.Child
@@ -91,7 +92,8 @@ function M.start(opts)
   end
   local prelude = PRELUDE
     .. ("vim.opt.runtimepath:prepend(vim.json.decode(%q))"):format(vim.json.encode(opts.rtp or { support.root }))
-  local command = { vim.v.progpath, "--headless", "--embed", "-n", "-i", "NONE" }
+  local command = vim.list_extend({}, opts.through or {})
+  vim.list_extend(command, { vim.v.progpath, "--headless", "--embed", "-n", "-i", "NONE" })
   vim.list_extend(command, { "--cmd", "lua " .. prelude:gsub("%s*\n%s*", " ") })
   vim.list_extend(command, opts.args or {})
   self.started_ns = vim.uv.hrtime()

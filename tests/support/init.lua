@@ -7,6 +7,9 @@ M.root = vim.fs.dirname(vim.fs.dirname(vim.fs.dirname(vim.uv.fs_realpath(debug.g
 
 M.child = require("tests.support.child").start
 
+--- Lua for a child that shows error messages: one that does not fit would make a headless editor wait for a second.
+M.room_for_messages = "vim.o.columns, vim.o.lines, vim.o.cmdheight = 1000, 100, 50\n"
+
 ---@return string path of a new, empty directory without symbolic links in it
 function M.tmpdir()
   return assert(vim.uv.fs_mkdtemp(vim.uv.fs_realpath(vim.uv.os_tmpdir()) .. "/dir-XXXXXX"))

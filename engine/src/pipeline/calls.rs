@@ -1,8 +1,9 @@
 //! The calls to the disk that are out: which thread is looking at which path, now.
 //!
-//! A call into a dead mount cannot be taken back, so the thread that makes it may be lost. This registry sees to it that a path
-//! costs one thread at most: whoever wants to look at a path that somebody is looking at is told so ([`Blocked`]), leaves the
-//! blocking pool and waits on the async side ([`Calls::released`]). It reads nothing itself; `runner` does the waiting.
+//! A call into a dead mount cannot be taken back, so the thread that makes it may be lost. This registry sees to it that a
+//! path costs one thread at most: whoever wants to look at a path that somebody is looking at is told so ([`Blocked`]),
+//! leaves the blocking pool and waits on the async side ([`Calls::released`]). It reads nothing itself; `runner` does the
+//! waiting.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -17,7 +18,8 @@ pub(super) struct Blocked(pub(super) PathBuf);
 /// One seat for each thread that looks at something; shared by all loads of an engine.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
-    /// A scan of this short list is cheaper than a map, and a seat's path is overwritten in place: a walk allocates nothing here.
+    /// A scan of this short list is cheaper than a map, and a seat's path is overwritten in place: a walk allocates nothing
+    /// here.
     seats: Mutex<Vec<Seat>>,
     moved: Notify,
 }

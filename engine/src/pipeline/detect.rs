@@ -18,8 +18,8 @@ pub(super) const VCS_MARKERS: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
 
 /// Entries that make a directory a package.
 ///
-/// Build files that many languages keep in *every* directory of one package (`CMakeLists.txt`, `meson.build`, `Makefile`) are not
-/// among them: each sub-directory of a C project would become a project.
+/// Build files that many languages keep in *every* directory of one package (`CMakeLists.txt`, `meson.build`, `Makefile`)
+/// are not among them: each sub-directory of a C project would become a project.
 pub(super) const MANIFESTS: [&str; 18] = [
     "package.json",
     "Cargo.toml",
@@ -150,8 +150,8 @@ fn repository(root: &Path, manifests: &[PathBuf], look: &Look) -> Result<Nest, S
     Ok(Nest { levels, has_packages: true })
 }
 
-/// Without a repository: the nearest directory with a manifest or a Makefile, other people's code apart. What is not "other people's" is
-/// measured from the outermost such directory: above it a `vendor` is just somebody's name.
+/// Without a repository: the nearest directory with a manifest or a Makefile, other people's code apart. What is not "other
+/// people's" is measured from the outermost such directory: above it a `vendor` is just somebody's name.
 fn nearest_manifest<'m>(marked: &'m Marked, look: &Look, home: Option<&Path>) -> Result<Option<&'m Path>, Stop> {
     let mut candidates: Vec<&PathBuf> = marked.buildable.iter().filter(|dir| dir.parent().is_some()).collect();
     if let (Some(home), false) = (home, candidates.is_empty()) {
@@ -172,7 +172,8 @@ fn is_own_code(root: &Path, package: &Path) -> bool {
     !parents.components().any(|component| is_foreign(component.as_os_str()))
 }
 
-/// The name of a directory; that of `/`, which has none, is `.` (no directory can be called that, so the name is nobody else's).
+/// The name of a directory; that of `/`, which has none, is `.` (no directory can be called that, so the name is nobody
+/// else's).
 fn own_name(root: &Path) -> &OsStr {
     root.file_name().unwrap_or(OsStr::new("."))
 }

@@ -1,13 +1,17 @@
 //! One directory of a walk: opened relative to the one below it, and asked which names it holds.
 //!
-//! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs an
-//! `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and where a directory may not be
-//! listed, names are asked for one by one, by path.
+//! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs
+//! an `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and
+//! where a directory may not be listed, names are asked for one by one, by path.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
+#[cfg(target_os = "linux")]
+use std::sync::Arc;
 
+use super::listings::Listings;
 use crate::error::{Error, ErrorKind, Result};
+use crate::fingerprint::Timestamp;
 use crate::matcher::Matcher;
 
 /// An open directory; cheap to clone.
@@ -38,6 +42,15 @@ impl Start {
     }
 }
 
+/// What earlier walks found.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only on Linux is a directory listed in one call"))]
+pub(super) struct Known<'a> {
+    pub(super) listings: &'a Listings,
+    /// When this walk began.
+    pub(super) read_at: Timestamp,
+}
+
 /// A directory, and what it holds.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -50,7 +63,7 @@ pub(super) struct Directory {
 enum Names {
     /// Every entry's name, each followed by a NUL.
     #[cfg(target_os = "linux")]
-    Listed(Vec<u8>),
+    Listed(Arc<[u8]>),
     #[cfg(target_os = "linux")]
     Large(Handle),
     ByPath,
@@ -62,11 +75,21 @@ impl Directory {
         Self { path, names: Names::ByPath }
     }
 
-    /// The directory at `path`, which is already open.
+    /// The directory at `path`, which is already open. Without `known`, no earlier listing of it is believed.
     #[cfg(target_os = "linux")]
-    pub(super) fn open(path: PathBuf, handle: &Handle) -> Self {
+    pub(super) fn open(path: PathBuf, handle: &Handle, known: Option<Known<'_>>) -> Self {
+        let fingerprint = known.and_then(|known| Some((known, handle.fingerprint()?)));
+        if let Some(names) = fingerprint.and_then(|(known, fingerprint)| known.listings.get(&fingerprint)) {
+            return Self { path, names: Names::Listed(names) };
+        }
         let names = match handle.list_if_small() {
-            sys::Listing::Whole(names) => Names::Listed(names),
+            sys::Listing::Whole(names) => {
+                let names = Arc::from(names);
+                if let Some((known, fingerprint)) = fingerprint {
+                    known.listings.keep(fingerprint, known.read_at, &names);
+                }
+                Names::Listed(names)
+            }
             sys::Listing::Large => Names::Large(handle.clone()),
             sys::Listing::Failed => Names::ByPath,
         };
@@ -75,16 +98,12 @@ impl Directory {
 
     /// The directory at `path`, which is already open.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open(path: PathBuf, _: &Handle) -> Self {
+    pub(super) fn open(path: PathBuf, _: &Handle, _: Option<Known<'_>>) -> Self {
         Self::by_path(path)
     }
 
     /// Whether it has an entry of this name, of any kind (a link that leads nowhere counts too).
     pub(super) fn holds(&self, name: &OsStr) -> bool {
-        // Not a name: empty, `.`, `..`, or a path.
-        if Path::new(name).file_name() != Some(name) {
-            return false;
-        }
         match &self.names {
             #[cfg(target_os = "linux")]
             Names::Listed(names) => names.split(|byte| *byte == 0).any(|entry| entry == name.as_encoded_bytes()),
@@ -96,18 +115,55 @@ impl Directory {
 
     /// Whether it has one of these entries.
     pub(super) fn holds_any(&self, names: &[&str]) -> bool {
-        names.iter().any(|name| self.holds(OsStr::new(name)))
+        match &self.names {
+            // One pass over the entries: nearly all differ from all names in length or first byte.
+            #[cfg(target_os = "linux")]
+            Names::Listed(entries) => {
+                entries.split(|byte| *byte == 0).any(|entry| names.iter().any(|name| name.as_bytes() == entry))
+            }
+            _ => names.iter().any(|name| self.holds(OsStr::new(name))),
+        }
     }
 
     /// Whether the matcher takes it.
     pub(super) fn matches(&self, matcher: &Matcher) -> bool {
-        matcher.matches_directory(&|name| self.holds(name))
+        // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
+        matcher.matches_directory(&|name| Path::new(name).file_name() == Some(name) && self.holds(name))
+    }
+}
+
+/// A directory that is asked for paths below it.
+#[derive(Debug)]
+pub(super) struct Base<'a> {
+    path: &'a Path,
+    handle: Option<Handle>,
+}
+
+impl<'a> Base<'a> {
+    pub(super) fn open(path: &'a Path) -> Self {
+        Self { path, handle: Handle::open(path) }
+    }
+
+    /// Whether there is anything at this path; a link at its end is not followed.
+    pub(super) fn holds(&self, relative: &Path) -> bool {
+        match &self.handle {
+            Some(handle) => handle.has(relative.as_os_str()),
+            None => std::fs::symlink_metadata(self.path.join(relative)).is_ok(),
+        }
+    }
+
+    /// Whether a directory is at this path, and not a link to one.
+    pub(super) fn holds_directory(&self, relative: &Path) -> bool {
+        match &self.handle {
+            Some(handle) => handle.has_directory(relative),
+            None => std::fs::symlink_metadata(self.path.join(relative)).is_ok_and(|metadata| metadata.is_dir()),
+        }
     }
 }
 
 #[cfg(target_os = "linux")]
 mod sys {
-    use std::ffi::{CStr, OsStr, OsString};
+    use std::ffi::{OsStr, OsString};
     use std::fmt::Write as _;
     use std::mem::MaybeUninit;
     use std::os::fd::{AsRawFd, OwnedFd};
@@ -115,7 +171,9 @@ mod sys {
     use std::path::{Path, PathBuf};
     use std::rc::Rc;
 
-    use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
+    use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
+
+    use crate::fingerprint::Fingerprint;
 
     const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
@@ -131,8 +189,8 @@ mod sys {
         Failed,
     }
 
-    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does not
-    /// work out: no /proc, no permission to list, an unreachable or deleted directory.
+    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does
+    /// not work out: no /proc, no permission to list, an unreachable or deleted directory.
     pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle)> {
         let fd = rustix::fs::open(path, FLAGS, Mode::empty()).ok()?;
         let mut link = String::with_capacity(24);
@@ -157,13 +215,25 @@ mod sys {
             rustix::fs::statat(&*self.0, name, AtFlags::SYMLINK_NOFOLLOW).is_ok()
         }
 
+        pub(super) fn has_directory(&self, relative: &Path) -> bool {
+            rustix::fs::statat(&*self.0, relative, AtFlags::SYMLINK_NOFOLLOW)
+                .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        }
+
+        pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
+            rustix::fs::fstat(&*self.0).ok().as_ref().map(Fingerprint::of)
+        }
+
         pub(super) fn list_if_small(&self) -> Listing {
             let mut buffer = [MaybeUninit::uninit(); SMALL];
             let mut entries = RawDir::new(&*self.0, &mut buffer);
             let mut names = Vec::with_capacity(256);
             while let Some(entry) = entries.next() {
                 let Ok(entry) = entry else { return Listing::Failed };
-                names.extend_from_slice(CStr::to_bytes_with_nul(entry.file_name()));
+                let name = entry.file_name().to_bytes_with_nul();
+                if name != b".\0" && name != b"..\0" {
+                    names.extend_from_slice(name);
+                }
                 // Some file systems fill the buffer in part only, so the list has ended when a second call says so.
                 if entries.is_buffer_empty() {
                     return if entries.next().is_none() { Listing::Whole(names) } else { Listing::Large };
@@ -176,6 +246,7 @@ mod sys {
 
 #[cfg(not(target_os = "linux"))]
 mod sys {
+    use std::ffi::OsStr;
     use std::path::{Path, PathBuf};
 
     /// Never made: everything goes by path here.
@@ -192,6 +263,14 @@ mod sys {
         }
 
         pub(crate) fn parent(&self) -> Option<Self> {
+            match *self {}
+        }
+
+        pub(super) fn has(&self, _: &OsStr) -> bool {
+            match *self {}
+        }
+
+        pub(super) fn has_directory(&self, _: &Path) -> bool {
             match *self {}
         }
     }
@@ -212,7 +291,7 @@ mod tests {
                 std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
             }
             let listed = match Start::resolve(&path).unwrap() {
-                Start { path, handle: Some(handle) } => Directory::open(path, &handle),
+                Start { path, handle: Some(handle) } => Directory::open(path, &handle, None),
                 Start { path, handle: None } => Directory::by_path(path),
             };
             #[cfg(target_os = "linux")]
@@ -223,7 +302,10 @@ mod tests {
                 assert!(directory.holds(OsStr::new(".git")));
                 assert!(!directory.holds(OsStr::new(".gi")));
                 assert!(directory.holds_any(&[".hg", ".git"]));
-                assert!(!directory.holds_any(&[".hg", "git", "", ".", "..", ".git/"]));
+                assert!(!directory.holds_any(&[".hg", "git"]));
+                for no_name in ["", ".", "..", ".git/", "./.git"] {
+                    assert!(!directory.matches(&Matcher::Literal(no_name.into())));
+                }
             }
         }
     }

@@ -1,7 +1,7 @@
 //! The last native stage: reads what `find_files` named, parses and merges the JSON, and puts the plan together.
 //!
-//! The work is a list of units that any number of threads take from, so one that hangs holds up nobody; which threads there are, and for how
-//! long they are waited for, is `runner`'s to say. What is read here is run by the Neovim module, not here.
+//! The work is a list of units that any number of threads take from, so one that hangs holds up nobody; which threads there
+//! are, and for how long they are waited for, is `runner`'s to say. What is read here is run by the Neovim module, not here.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -75,7 +75,8 @@ impl Work {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How many units have been taken and answered, and whether some have not been taken: what tells a slow disk from a quick one.
+    /// How many units have been taken and answered, and whether some have not been taken: what tells a slow disk from a
+    /// quick one.
     pub(super) fn progress(&self) -> ((usize, usize), bool) {
         let queue = self.queue();
         ((queue.next, queue.left), queue.next < queue.units.len())

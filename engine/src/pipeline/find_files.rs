@@ -1,7 +1,8 @@
 //! The third stage: which files in `config_dir` belong to the projects of the nest.
 //!
-//! A project's own files have known names, so they are asked for and `config_dir` itself is never listed, however full it is; only the
-//! projects' directories are. Whether a file is there and fit to be read is found out when it is read, in `execute`.
+//! A project's own files have known names, so they are asked for and `config_dir` itself is never listed, however full it
+//! is; only the projects' directories are. Whether a file is there and fit to be read is found out when it is read, in
+//! `execute`.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -10,7 +11,6 @@ use std::path::{Path, PathBuf};
 use super::calls::Look;
 use super::detect::{Level, Nest};
 use super::{Kind, Stop, packages};
-use crate::error::ErrorKind;
 use crate::matcher::Matcher;
 use crate::open::ConfigDir;
 
@@ -82,12 +82,7 @@ impl Search {
         let level = &nest.levels[layer];
         let directory = level.name.directory();
         look.at(&self.config_dir.path().join(&directory))?;
-        let names = match self.config_dir.list(&directory) {
-            Ok(names) => names.unwrap_or_default(),
-            // A file that is called like the project, without an extension: nothing of this plugin's.
-            Err(error) if error.kind == ErrorKind::NotADirectory => Vec::new(),
-            Err(error) => return Err(error.into()),
-        };
+        let names = self.config_dir.list(&directory)?.unwrap_or_default();
         let mut files: Vec<(OsString, usize)> = names
             .into_iter()
             .filter_map(|name| {
@@ -134,8 +129,8 @@ fn packages_among(level: &Level, files: &[(OsString, usize)], look: &Look) -> Re
     Ok(packages.iter().filter_map(|package| stem_of(package)).collect())
 }
 
-/// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a package's files are
-/// recognised when the package is the next level.)
+/// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a
+/// package's files are recognised when the package is the next level.)
 fn decode(stem: &OsStr) -> Option<OsString> {
     let bytes = stem.as_encoded_bytes();
     if !bytes.contains(&b'%') {

@@ -1,19 +1,19 @@
 //! Which names are those of a project's packages: their files, kept in the project's directory, are theirs alone.
 //!
-//! Asked by `find_files`, once for all candidates of one directory. A package is a directory with a manifest at most two levels below the
-//! root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a link, and neither a
-//! repository nor inside another package, whose names would be others.
+//! Asked by `find_files`, once for all candidates of one directory. A package is a directory with a manifest at most two
+//! levels below the root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a
+//! link, and neither a repository nor inside another package, whose names would be others.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use super::detect::{MANIFESTS, VCS_MARKERS};
-use super::directory::Directory;
+use super::directory::Base;
 use super::walk::{is_foreign, subdirectories};
 
-/// Second levels are searched as long as that takes at most so many looks (directories × names, about 1 µs each). In roots with more, packages
-/// are found directly below the root only.
+/// Second levels are searched as long as that takes at most so many looks (directories × names, about 0.5 µs each). In roots
+/// with more, packages are found directly below the root only.
 const MOST_LOOKS: usize = 20_000;
 
 /// Those of `names` (directory names, not encoded) that belong to a package of the project at `root`.
@@ -23,16 +23,17 @@ pub(super) fn among(root: &Path, names: &HashSet<OsString>) -> HashSet<OsString>
         return packages;
     }
     let directories = subdirectories(root);
-    packages.extend(directories.iter().filter(|name| names.contains(*name) && is_package(&root.join(name))).cloned());
+    let root = Base::open(root);
+    packages.extend(directories.iter().filter(|name| names.contains(*name) && is_package(&root, name)).cloned());
     let open = names.iter().filter(|name| !packages.contains(*name) && may_be_package(name));
     let open: Vec<&OsString> = open.collect();
     if open.len().saturating_mul(directories.len()) > MOST_LOOKS {
         return packages;
     }
-    for parent in directories {
-        let parent = root.join(parent);
-        let mut below = open.iter().filter(|name| is_package(&parent.join(name))).peekable();
-        if below.peek().is_some() && !is_package(&parent) && !is_repository(&parent) {
+    for parent in &directories {
+        let mut below = open.iter().filter(|name| is_package(&root, Path::new(parent).join(name))).peekable();
+        let names_itself = |marker: &&str| root.holds(&Path::new(parent).join(marker));
+        if below.peek().is_some() && !MANIFESTS.iter().chain(&VCS_MARKERS).any(names_itself) {
             packages.extend(below.map(|name| OsString::clone(name)));
         }
     }
@@ -43,13 +44,9 @@ fn may_be_package(name: &OsStr) -> bool {
     !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
 }
 
-fn is_package(path: &Path) -> bool {
-    let is_directory = std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    is_directory && Directory::by_path(path.to_path_buf()).holds_any(&MANIFESTS) && !is_repository(path)
-}
-
-fn is_repository(path: &Path) -> bool {
-    Directory::by_path(path.to_path_buf()).holds_any(&VCS_MARKERS)
+fn is_package(root: &Base<'_>, path: impl AsRef<Path>) -> bool {
+    let holds = |name: &&str| root.holds(&path.as_ref().join(name));
+    root.holds_directory(path.as_ref()) && MANIFESTS.iter().any(holds) && !VCS_MARKERS.iter().any(holds)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! Runs a load's native stages on blocking threads, with a deadline that no disk can break.
 //!
-//! One thread does everything as long as the disk answers: one hop there, one event back. When it does not get on for a moment, more
-//! threads join it; when the time is up, what has not answered is reported and the thread is left to itself (its paths stay
-//! registered in `calls`, so that nobody follows it there). What is done on the threads is the stages' affair.
+//! One thread does everything as long as the disk answers: one hop there, one event back. When it does not get on for a
+//! moment, more threads join it; when the time is up, what has not answered is reported and the thread is left to itself
+//! (its paths stay registered in `calls`, so that nobody follows it there). What is done on the threads is the stages'
+//! affair.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -21,7 +22,10 @@ use crate::plan::Plan;
 /// No progress for this long, and one more thread takes part: long for a disk that works, short for a person.
 const STALL: Duration = Duration::from_millis(2);
 
-/// So many threads at most work for one load.
+/// So many threads share a long list of files on a disk that works.
+const ENOUGH_THREADS: usize = 2;
+
+/// So many at most work for one load on a disk that does not.
 const MOST_THREADS: usize = 16;
 
 pub(super) type Events = mpsc::UnboundedSender<Event>;
@@ -45,43 +49,46 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
     let deadline = Instant::now() + job.request.timeout;
     let (events, mut reports) = mpsc::unbounded_channel();
     let mut beginning = begin(&job, &events);
+    // The path of somebody else's that the beginning waits for.
+    let mut awaited = None;
     let mut work: Option<Arc<Work>> = None;
     let mut threads = 1;
-    let mut progress = None;
     loop {
-        let now = work.as_ref().map(|work| work.progress());
-        let may_stall = threads < MOST_THREADS && now.is_some_and(|(_, open)| open);
+        let before = work.as_ref().map(|work| work.progress());
+        let may_stall = threads < MOST_THREADS && before.is_some_and(|(_, open)| open);
         let wake = if may_stall { deadline.min(Instant::now() + STALL) } else { deadline };
         match timeout_at(wake, reports.recv()).await {
             Ok(Some(Event::Found(found))) => work = Some(found),
             Ok(Some(Event::Planned(plan))) => return Ok(*plan),
             Ok(Some(Event::Failed(error))) => return Err(error),
             Ok(Some(Event::Blocked { path, unit })) => {
+                if unit.is_none() {
+                    awaited = Some(path.clone());
+                }
                 tokio::spawn(report_release(Arc::clone(&job.calls), path, unit, events.clone(), deadline));
             }
             Ok(Some(Event::Released { unit })) => match (unit, &work) {
                 (Some(unit), Some(work)) => join(work, Some(unit), &job.calls, &events),
-                _ => beginning = begin(&job, &events),
+                _ => (awaited, beginning) = (None, begin(&job, &events)),
             },
             Ok(None) => return Err(ErrorKind::Runtime("the threads of a load have vanished".into()).into()),
             Err(_) if Instant::now() >= deadline => break,
             Err(_) => {
-                if let (Some(work), Some(before), Some(now)) = (&work, progress, now)
-                    && before == now
+                if let Some(work) = &work
+                    && (threads < ENOUGH_THREADS || before == Some(work.progress()))
                 {
                     join(work, None, &job.calls, &events);
                     threads += 1;
                 }
             }
         }
-        progress = now;
     }
     let after_ms = u64::try_from(job.request.timeout.as_millis()).unwrap_or(u64::MAX);
     match work {
         // Here and not on a blocking thread: there may be none left, and what is parsed is only merged.
         Some(work) => Ok(work.plan()),
         None => {
-            let path = beginning.path().unwrap_or_else(|| job.request.start_dir.clone());
+            let path = awaited.or_else(|| beginning.path()).unwrap_or_else(|| job.request.start_dir.clone());
             Err(Error::new(ErrorKind::Timeout { after_ms }).at(path))
         }
     }

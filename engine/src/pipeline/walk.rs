@@ -1,26 +1,30 @@
-//! The first stage: directories from the start directory up to `/` (or down from it), one after the other, as they are asked for.
+//! The first stage: directories from the start directory up to `/` (or down from it), one after the other, as they are asked
+//! for.
 //!
-//! What they mean is decided in `detect`. Nothing is read further than the next stage asks, so a walk ends at the repository.
+//! What they mean is decided in `detect`. Nothing is read further than the next stage asks, so a walk ends at the
+//! repository.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::calls::Look;
-use super::directory::{Directory, Handle, Start};
+use super::directory::{Directory, Handle, Known, Start};
 use super::{Direction, Stop};
 use crate::matcher::Matcher;
 
 /// Directories that hold other people's code: nothing below them is a package of this project.
 const FOREIGN: [&str; 3] = ["node_modules", "vendor", "target"];
 
-/// A walk down ends after this many directories: it would else read a whole disk for an answer that is near the top or nowhere.
+/// A walk down ends after this many directories: it would else read a whole disk for an answer that is near the top or
+/// nowhere.
 const MOST_DOWN: usize = 10_000;
 
 /// The directories of a walk, in order, kept once seen (several stages may look at them).
 #[derive(Debug)]
 pub(super) struct Dirs<'a> {
     look: &'a Look,
+    known: Option<Known<'a>>,
     seen: Vec<Directory>,
     ahead: Ahead,
     matcher: Option<Matcher>,
@@ -44,16 +48,22 @@ enum Reach {
 impl<'a> Dirs<'a> {
     /// The start directory alone: what the stages see without a walk.
     pub(super) fn only(look: &'a Look, start: PathBuf) -> Self {
-        Self { look, seen: vec![Directory::by_path(start)], ahead: Ahead::Nothing, matcher: None }
+        Self { look, known: None, seen: vec![Directory::by_path(start)], ahead: Ahead::Nothing, matcher: None }
     }
 
     /// A walk that begins with `start`; directories that do not match are passed over.
-    pub(super) fn walk(look: &'a Look, start: Start, direction: Direction, matcher: Option<Matcher>) -> Self {
+    pub(super) fn walk(
+        look: &'a Look,
+        known: Option<Known<'a>>,
+        start: Start,
+        direction: Direction,
+        matcher: Option<Matcher>,
+    ) -> Self {
         let ahead = match direction {
             Direction::Up => Ahead::Up { next: start.path, reach: start.handle.map_or(Reach::ByPath, Reach::Open) },
             Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
-        Self { look, seen: Vec::new(), ahead, matcher }
+        Self { look, known, seen: Vec::new(), ahead, matcher }
     }
 
     /// The directory at `index`, reading on as far as needed; `None` beyond the last.
@@ -81,7 +91,7 @@ impl<'a> Dirs<'a> {
                 };
                 let parent = path.parent().map(Path::to_path_buf);
                 let directory = match &handle {
-                    Some(handle) => Directory::open(path, handle),
+                    Some(handle) => Directory::open(path, handle, self.known),
                     None => Directory::by_path(path),
                 };
                 self.ahead = match parent {

@@ -1,8 +1,9 @@
-//! What a linked git worktree is called: the name of its main checkout, read from `.git`, `gitdir` and `commondir` as git does.
+//! What a linked git worktree is called: the name of its main checkout, read from `.git`, `gitdir` and `commondir` as git
+//! does.
 //!
-//! Git itself is never run. Whatever these files hold came with the directory, so nothing here fails or waits: what is not as git writes it
-//! means "no linked worktree", and the directory's own name counts. A submodule has such a `.git` file too, but no
-//! `commondir`: it is a repository of its own.
+//! Git itself is never run. Whatever these files hold came with the directory, so nothing here fails or waits: what is not
+//! as git writes it means "no linked worktree", and the directory's own name counts. A submodule has such a `.git` file too,
+//! but no `commondir`: it is a repository of its own.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -15,7 +16,8 @@ use super::calls::Look;
 /// More than any path that git writes.
 const LIMIT: u64 = 16 * 1024;
 
-/// The name of the main checkout (or bare repository) that the worktree at `root` belongs to; `None` where it is no linked worktree.
+/// The name of the main checkout (or bare repository) that the worktree at `root` belongs to; `None` where it is no linked
+/// worktree.
 pub(super) fn name_of_main_checkout(root: &Path, look: &Look) -> Result<Option<OsString>, Stop> {
     let Some(gitdir) = read_small_file(&root.join(".git")).and_then(|text| named_in(&text, b"gitdir: ")) else {
         return Ok(None);

@@ -18,14 +18,12 @@ end
 ---@param _ project_config.Context
 ---@param path string
 return function(_, path)
-  if path:find("\n", 1, true) then
-    error(errors.new("invalid_name", path .. ": a path with a line break cannot be sourced; rename it", { path = path }), 0)
-  end
   local problem = vim.fn["nvim_project_config#source"](path)
   if problem[1] then
     local line = line_of(problem[2], path)
     local place = line and ("%s:%d"):format(path, line) or path
-    local text = problem[1]:gsub("^Vim%b():", ""):gsub("^Vim:", "")
+    -- `:lua` puts a stack trace behind its errors, most of which is ours.
+    local text = problem[1]:gsub("^Vim%b():", ""):gsub("^Vim:", ""):gsub("\nstack traceback:.*$", "")
     error(errors.new("runtime", place .. ": " .. text, { path = path, line = line }), 0)
   end
 end
