@@ -59,10 +59,12 @@ describe("clear()", function()
   end)
 
   it("called by a file that runs ends that very load", function()
-    local w = workspace.new({ config = {
-      ["alpha.lua"] = "npc.clear(); note('after clear')",
-      ["alpha/more.lua"] = "note('more.lua')",
-    } })
+    local w = workspace.new({
+      config = {
+        ["alpha.lua"] = "npc.clear(); note('after clear')",
+        ["alpha/more.lua"] = "note('more.lua')",
+      },
+    })
     local child = w:open("alpha", { setup = OPTIONS })
     local code = child:lua("local ctx, err = load_now(); assert(not ctx); return err.code")
     assert.are.equal("cancelled", code)

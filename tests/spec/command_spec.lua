@@ -119,7 +119,12 @@ describe(":ProjectConfig edit", function()
     local w = workspace.new({ config = CONFIG })
     local child = w:open("alpha")
     child:lua("load_now()")
-    for command, name in pairs({ ["edit"] = "alpha.json", ["edit json"] = "alpha.json", ["edit lua"] = "alpha.lua", ["edit vim"] = "alpha.vim" }) do
+    for command, name in pairs({
+      ["edit"] = "alpha.json",
+      ["edit json"] = "alpha.json",
+      ["edit lua"] = "alpha.lua",
+      ["edit vim"] = "alpha.vim",
+    }) do
       child:lua("vim.cmd(...)", "ProjectConfig " .. command)
       assert.are.equal(w.config_dir .. "/" .. name, child:lua("return vim.api.nvim_buf_get_name(0)"))
     end
@@ -167,10 +172,14 @@ end)
 describe(":ProjectConfig with anything else", function()
   it("says what is known", function()
     local child = workspace.new():open("alpha")
-    child:lua("vim.cmd('ProjectConfig relaod'); vim.cmd('ProjectConfig edit toml'); vim.cmd('ProjectConfig load now')")
+    child:lua("vim.cmd('ProjectConfig refresh'); vim.cmd('ProjectConfig edit toml'); vim.cmd('ProjectConfig load now')")
     local seen = child:notifications()
     assert.are.equal(3, #seen)
-    for index, expected in ipairs({ { "relaod", "clear, edit, info, load" }, { "edit", "json, lua, vim" }, { "load", "nothing" } }) do
+    for index, expected in ipairs({
+      { "refresh", "clear, edit, info, load" },
+      { "edit", "json, lua, vim" },
+      { "load", "nothing" },
+    }) do
       assert.are.equal(vim.log.levels.ERROR, seen[index].level)
       assert.is_truthy(seen[index].message:find(expected[1], 1, true), seen[index].message)
       assert.is_truthy(seen[index].message:find(expected[2], 1, true), seen[index].message)

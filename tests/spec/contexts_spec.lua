@@ -20,7 +20,10 @@ describe("a context", function()
       local again = load_now()
       return { between, again == alpha, npc.ctx == alpha, again.json == json, json.lsp == lsp, beta.json.from, beta.project_name }
     ]])
-    assert.are.same({ { true, true, "beta", "alpha", "alpha-ls", "alpha" }, true, true, true, true, "beta", "beta" }, result)
+    assert.are.same(
+      { { true, true, "beta", "alpha", "alpha-ls", "alpha" }, true, true, true, true, "beta", "beta" },
+      result
+    )
     child:stop()
   end)
 
@@ -70,20 +73,22 @@ end)
 
 describe("npc.ctx", function()
   it("is, in a file, the context of the load that runs it, whichever is current", function()
-    local w = workspace.new({ config = {
-      ["alpha.json"] = '{"from": "alpha"}',
-      ["beta.json"] = '{"from": "beta"}',
-      ["alpha.lua"] = [[
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = '{"from": "alpha"}',
+        ["beta.json"] = '{"from": "beta"}',
+        ["alpha.lua"] = [[
         note({ "before", npc.ctx.project_name, npc.get("from") })
         _G.held = coroutine.running()
         coroutine.yield()
         note({ "after", npc.ctx.project_name, npc.get("from") })
         return function(ctx) note({ "returned", ctx.project_name, ctx == npc.ctx }) end
       ]],
-      ["alpha.vim"] = [[
+        ["alpha.vim"] = [[
         lua note({ "vim", npc.ctx.project_name, npc.get("from") })
       ]],
-    } })
+      },
+    })
     local child = w:open("alpha")
     child:lua([[
       local done
@@ -109,10 +114,12 @@ end)
 
 describe("values set on a context without a project", function()
   it("are kept when a load binds it, over what the files say", function()
-    local w = workspace.new({ config = {
-      ["alpha.json"] = '{"formatter": "prettier", "lsp": {"a": {"x": 1}, "b": 2}, "list": [1, 2]}',
-      ["alpha.lua"] = "note(vim.deepcopy(npc.ctx.json))",
-    } })
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = '{"formatter": "prettier", "lsp": {"a": {"x": 1}, "b": 2}, "list": [1, 2]}',
+        ["alpha.lua"] = "note(vim.deepcopy(npc.ctx.json))",
+      },
+    })
     local child = w:open("alpha")
     local result = child:lua([[
       npc.ctx.json.formatter = "stylua"
@@ -161,8 +168,15 @@ describe("clear()", function()
       }
     ]])
     assert.are.same({
-      same = true, root = true, name = true, json = {}, new_table = true, kept = "alpha", files = {},
-      hooks = { "alpha" }, get = "nothing",
+      same = true,
+      root = true,
+      name = true,
+      json = {},
+      new_table = true,
+      kept = "alpha",
+      files = {},
+      hooks = { "alpha" },
+      get = "nothing",
     }, result)
     child:stop()
   end)

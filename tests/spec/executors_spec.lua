@@ -21,14 +21,24 @@ local ON_LOAD = "on_load = function() note('on_load') end"
 
 describe("a kind of the user's own", function()
   it("gets its files with context and path, after Vim, kind by kind in order of their names", function()
-    local w = workspace.new({ config = {
-      ["alpha.toml"] = "x = 1", ["alpha/z.toml"] = "", ["alpha/b.toml"] = "", ["alpha.cfg"] = "", ["alpha/c.unknown"] = "",
-      ["alpha.json"] = '{"a": 1}', ["alpha.lua"] = "note('alpha.lua')", ["alpha.vim"] = "lua note('alpha.vim')",
-    } })
-    local child = w:open("alpha", { setup = [[{ executors = {
+    local w = workspace.new({
+      config = {
+        ["alpha.toml"] = "x = 1",
+        ["alpha/z.toml"] = "",
+        ["alpha/b.toml"] = "",
+        ["alpha.cfg"] = "",
+        ["alpha/c.unknown"] = "",
+        ["alpha.json"] = '{"a": 1}',
+        ["alpha.lua"] = "note('alpha.lua')",
+        ["alpha.vim"] = "lua note('alpha.vim')",
+      },
+    })
+    local child = w:open("alpha", {
+      setup = [[{ executors = {
       toml = { run = function(ctx, path) note({ ctx == npc.ctx, ctx.json.a, path }) end },
       cfg = { run = function(ctx, path) note(vim.fs.basename(path)) end },
-    }, ]] .. ON_LOAD .. "}" })
+    }, ]] .. ON_LOAD .. "}",
+    })
     child:lua("load_now()")
     assert.are.same({
       "alpha.lua",
@@ -40,9 +50,13 @@ describe("a kind of the user's own", function()
       "on_load",
     }, child:lua("return events"))
     assert.are.same({
-      [w.config_dir .. "/alpha.json"] = true, [w.config_dir .. "/alpha.lua"] = true, [w.config_dir .. "/alpha.vim"] = true,
-      [w.config_dir .. "/alpha.cfg"] = true, [w.config_dir .. "/alpha.toml"] = true,
-      [w.config_dir .. "/alpha/b.toml"] = true, [w.config_dir .. "/alpha/z.toml"] = true,
+      [w.config_dir .. "/alpha.json"] = true,
+      [w.config_dir .. "/alpha.lua"] = true,
+      [w.config_dir .. "/alpha.vim"] = true,
+      [w.config_dir .. "/alpha.cfg"] = true,
+      [w.config_dir .. "/alpha.toml"] = true,
+      [w.config_dir .. "/alpha/b.toml"] = true,
+      [w.config_dir .. "/alpha/z.toml"] = true,
     }, child:lua("return npc.ctx._files_loaded"))
     child:stop()
   end)
@@ -88,7 +102,10 @@ describe("a kind of the user's own", function()
       end } }, ]] .. ON_LOAD .. "}",
     })
     child:lua("assert(load_now())")
-    assert.are.same({ "begin b.toml", "begin c.toml", "end b.toml", "end c.toml", "on_load" }, child:lua("return events"))
+    assert.are.same(
+      { "begin b.toml", "begin c.toml", "end b.toml", "end c.toml", "on_load" },
+      child:lua("return events")
+    )
     local errors = child:lua("return errors")
     assert.are.equal(2, #errors)
     for index, expected in ipairs({ { "a.toml", "thrown at once" }, { "b.toml", "thrown late" } }) do
@@ -102,9 +119,11 @@ describe("a kind of the user's own", function()
 
   it("may load other projects while it works", function()
     local w = workspace.new({ config = { ["alpha.toml"] = "", ["beta.json"] = '{"from": "beta"}' } })
-    local child = w:open("alpha", { setup = [[{ executors = { toml = { run = function(ctx)
+    local child = w:open("alpha", {
+      setup = [[{ executors = { toml = { run = function(ctx)
       note({ npc.load_await(at("beta")).json.from, ctx.project_name, npc.ctx == ctx })
-    end } } }]] })
+    end } } }]],
+    })
     child:lua("load_now()")
     assert.are.same({ { "beta", "alpha", true } }, child:lua("return events"))
     child:stop()
@@ -113,12 +132,18 @@ end)
 
 describe("a built-in kind", function()
   it("is taken over by an executor of the user's", function()
-    local w = workspace.new({ config = {
-      ["alpha.lua"] = "note('executed')", ["alpha/more.lua"] = "note('executed')", ["alpha.vim"] = "lua note('alpha.vim')",
-    } })
-    local child = w:open("alpha", { setup = [[{ executors = { lua = { run = function(ctx, path)
+    local w = workspace.new({
+      config = {
+        ["alpha.lua"] = "note('executed')",
+        ["alpha/more.lua"] = "note('executed')",
+        ["alpha.vim"] = "lua note('alpha.vim')",
+      },
+    })
+    local child = w:open("alpha", {
+      setup = [[{ executors = { lua = { run = function(ctx, path)
       note({ ctx.project_name, vim.fs.basename(path) })
-    end } } }]] })
+    end } } }]],
+    })
     child:lua("load_now()")
     assert.are.same({ { "alpha", "alpha.lua" }, { "alpha", "more.lua" }, "alpha.vim" }, child:lua("return events"))
     child:stop()
@@ -130,7 +155,8 @@ describe("a built-in kind", function()
       slow(npc.ctx, name)
     ]]
     local w = workspace.new({ config = { ["alpha/a.lua"] = text, ["alpha/b.lua"] = text } })
-    local child = w:open("alpha", { before = SLOW, setup = "{ executors = { lua = { async = true } }," .. ON_LOAD .. "}" })
+    local child =
+      w:open("alpha", { before = SLOW, setup = "{ executors = { lua = { async = true } }," .. ON_LOAD .. "}" })
     child:lua("load_now()")
     assert.are.same({ "begin a.lua", "begin b.lua" }, vim.list_slice(child:lua("return events"), 1, 2))
     assert.are.equal("on_load", child:lua("return events[5]"))

@@ -18,9 +18,13 @@ local ways = { ["woken by the library"] = {}, ["woken by a thread"] = { NVIM_PRO
 for name, env in pairs(ways) do
   describe("an editor " .. name, function()
     it("loads", function()
-      local w = workspace.new({ config = {
-        ["alpha.json"] = '{"a": 1}', ["alpha.lua"] = "note('alpha.lua')", ["alpha.vim"] = "lua note('alpha.vim')",
-      } })
+      local w = workspace.new({
+        config = {
+          ["alpha.json"] = '{"a": 1}',
+          ["alpha.lua"] = "note('alpha.lua')",
+          ["alpha.vim"] = "lua note('alpha.vim')",
+        },
+      })
       local child = w:open("alpha", { env = env })
       assert.are.same(
         { 1, { "alpha.lua", "alpha.vim" }, "beta" },
@@ -106,7 +110,9 @@ describe("leaving", function()
   end)
 
   it("ends an editor that a file keeps waiting", function()
-    local w = workspace.new({ config = { ["alpha.lua"] = "_G.held = true; vim.wait(60000, function() return _G.free end, 5)" } })
+    local w = workspace.new({
+      config = { ["alpha.lua"] = "_G.held = true; vim.wait(60000, function() return _G.free end, 5)" },
+    })
     local child = w:open("alpha")
     child:lua("npc.load()")
     child:wait("held")

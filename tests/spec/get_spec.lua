@@ -5,16 +5,18 @@ describe("get", function()
   local child
 
   setup(function()
-    local w = workspace.new({ config = {
-      ["alpha.json"] = [[{
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = [[{
         "lsp": { "rust_analyzer": { "enable": false, "checkOnSave": null } },
         "formatters": ["stylua", { "name": "prettier" }],
         "file.associations": { "*.h": "cpp" },
         "empty": {}, "none": [], "zero": 0, "text": "",
         "8080": "a key of digits"
       }]],
-      ["beta.json"] = '{"only": "beta"}',
-    } })
+        ["beta.json"] = '{"only": "beta"}',
+      },
+    })
     child = w:open("alpha")
     child:lua("load_now()")
   end)
@@ -80,7 +82,9 @@ describe("get", function()
   it("reads the current project", function()
     assert.are.same(
       { "beta", "default" },
-      child:lua("load_now(at('beta')); local r = { npc.get('only'), npc.get('zero', 'default') }; load_now(at('alpha')); return r")
+      child:lua(
+        "load_now(at('beta')); local r = { npc.get('only'), npc.get('zero', 'default') }; load_now(at('alpha')); return r"
+      )
     )
   end)
 end)

@@ -10,8 +10,9 @@ describe("a JSON value", function()
   end
 
   setup(function()
-    local w = workspace.new({ config = {
-      ["alpha.json"] = [==[{
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = [==[{
         "null": null, "nested": { "null": null, "list": [null, 1, null] },
         "object": {}, "list": [], "deep": { "object": {}, "list": [], "lists": [[], [{}], [[]]] },
         "true": true, "false": false,
@@ -23,7 +24,8 @@ describe("a JSON value", function()
         "mixed": [1, "two", [3], { "four": 4 }, null, true],
         "twice": 1, "twice": 2,
       }]==],
-    } })
+      },
+    })
     child = w:open("alpha")
     child:lua("load_now()")
     assert.are.same({}, child:lua("return errors"))
@@ -35,7 +37,9 @@ describe("a JSON value", function()
 
   it("null is vim.NIL, at any depth", function()
     assert.is_true(eval("json.null == vim.NIL and json.nested.null == vim.NIL"))
-    assert.is_true(eval("json.nested.list[1] == vim.NIL and json.nested.list[2] == 1 and json.nested.list[3] == vim.NIL"))
+    assert.is_true(
+      eval("json.nested.list[1] == vim.NIL and json.nested.list[2] == 1 and json.nested.list[3] == vim.NIL")
+    )
     assert.are.equal(3, eval("#json.nested.list"))
   end)
 
@@ -49,7 +53,10 @@ describe("a JSON value", function()
   end)
 
   it("numbers are Lua numbers", function()
-    assert.are.same({ 42, -7, 0, 1.5, 1000, 2.5e-7 }, eval("{ json.int, json.negative, json.zero, json.float, json.exponent, json.tiny }"))
+    assert.are.same(
+      { 42, -7, 0, 1.5, 1000, 2.5e-7 },
+      eval("{ json.int, json.negative, json.zero, json.float, json.exponent, json.tiny }")
+    )
     assert.are.same({ 0, 1e308 }, eval("{ json.minus_zero, json.huge }"))
     for _, key in ipairs({ "int", "big", "bigger", "long", "exponent" }) do
       assert.are.equal("number", eval(("type(json.%s)"):format(key)))
@@ -80,7 +87,9 @@ describe("a JSON value", function()
   end)
 
   it("lies in plain tables, without metatables on objects and lists that hold something", function()
-    assert.is_true(eval("getmetatable(json) == nil and getmetatable(json.nested) == nil and getmetatable(json.mixed) == nil"))
+    assert.is_true(
+      eval("getmetatable(json) == nil and getmetatable(json.nested) == nil and getmetatable(json.mixed) == nil")
+    )
     assert.is_true(eval([[(function()
       local keys = {}
       for key in pairs(json.nested) do keys[#keys + 1] = key end
@@ -95,9 +104,10 @@ describe("a document of 10 MB", function()
   local function document(round)
     local members = {}
     for i = 1, 40000 do
-      members[i] = ('"server_%d": {"name": "language-server-%d-%d", "settings": {"severity": [%d, %d, null], "nested": {"enabled": %s, '
-        .. '"path": "/usr/lib/some/long/directory/%d", "ratio": %d.5, "options": {"a": {}, "b": [], "c": "ünïcödé", "d": [true, false]}}}}')
-        :format(i, i, round, i, round, i % 2 == 0 and "true" or "false", i, i)
+      members[i] = (
+        '"server_%d": {"name": "language-server-%d-%d", "settings": {"severity": [%d, %d, null], "nested": {"enabled": %s, '
+        .. '"path": "/usr/lib/some/long/directory/%d", "ratio": %d.5, "options": {"a": {}, "b": [], "c": "ünïcödé", "d": [true, false]}}}}'
+      ):format(i, i, round, i, round, i % 2 == 0 and "true" or "false", i, i)
     end
     return "{" .. table.concat(members, ",\n") .. "}"
   end
@@ -110,7 +120,8 @@ describe("a document of 10 MB", function()
     -- The editor shares its processors with others: one quiet round out of three is enough to know what the plugin does.
     for round = 1, 3 do
       w:write("alpha.json", document(round))
-      local result = child:lua([[
+      local result = child:lua(
+        [[
         local round = ...
         local file = assert(io.open(config_dir .. "/alpha.json", "rb"))
         local text = file:read("*a")
@@ -134,7 +145,9 @@ describe("a document of 10 MB", function()
         timer:close()
         assert(ctx, tostring(err))
         return { decode_ms = decode_ms, stall_ms = longest / 1e6, equal = vim.deep_equal(ctx.json, expected), name = ctx.json.server_40000.name }
-      ]], round)
+      ]],
+        round
+      )
       assert.is_true(result.equal)
       assert.are.equal("language-server-40000-" .. round, result.name)
       local ratio = result.stall_ms / result.decode_ms

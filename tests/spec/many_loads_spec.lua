@@ -50,11 +50,16 @@ describe("many equal loads at once", function()
   end)
 
   it("see the files as they are when their own run begins", function()
-    local w = workspace.new({ config = { ["alpha.json"] = '{"round": 1}', ["alpha.lua"] = [[
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = '{"round": 1}',
+        ["alpha.lua"] = [[
       _G.held = _G.held or {}
       table.insert(held, coroutine.running())
       if #held == 1 then coroutine.yield() end
-    ]] } })
+    ]],
+      },
+    })
     local child = w:open("alpha")
     child:lua([[
       npc.load(function(ctx) note(ctx.json.round) end)
@@ -105,10 +110,12 @@ describe("a load", function()
   end)
 
   it("does not disturb one of another directory", function()
-    local w = workspace.new({ config = {
-      ["alpha.lua"] = "_G.held = coroutine.running(); coroutine.yield(); note('alpha.lua ends')",
-      ["beta.lua"] = "note('beta.lua')",
-    } })
+    local w = workspace.new({
+      config = {
+        ["alpha.lua"] = "_G.held = coroutine.running(); coroutine.yield(); note('alpha.lua ends')",
+        ["beta.lua"] = "note('beta.lua')",
+      },
+    })
     local child = w:open("alpha", { setup = COUNTING })
     local result = child:lua([[
       local names = {}

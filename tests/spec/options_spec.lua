@@ -6,12 +6,15 @@ describe("config_dir", function()
   it("as a function is asked at each load, with the context", function()
     local w = workspace.new()
     support.tree({ ["one/alpha.json"] = '{"from": "one"}', ["two/alpha.json"] = '{"from": "two"}' }, w.dir)
-    local child = w:open("alpha", { before = ("_G.choice = 'one'; _G.dir = %q"):format(w.dir), setup = [[{
+    local child = w:open("alpha", {
+      before = ("_G.choice = 'one'; _G.dir = %q"):format(w.dir),
+      setup = [[{
       config_dir = function(ctx)
         note(ctx == npc.ctx)
         return dir .. "/" .. choice
       end,
-    }]] })
+    }]],
+    })
     local result = child:lua([[
       local first = load_now()
       local seen = { first.json.from, first.config_dir }
@@ -42,7 +45,10 @@ describe("config_dir", function()
     support.write(child.home .. "/settings/alpha.json", '{"from": "home"}')
     assert.are.equal("relative", child:lua("return load_now().json.from"))
     assert.are.equal("home", child:lua("return load_now({ config_dir = '~/settings' }).json.from"))
-    assert.are.equal("home", child:lua("return load_now({ config_dir = function() return '$HOME/settings' end }).json.from"))
+    assert.are.equal(
+      "home",
+      child:lua("return load_now({ config_dir = function() return '$HOME/settings' end }).json.from")
+    )
     child:stop()
   end)
 
@@ -60,7 +66,10 @@ describe("loading.start_dir", function()
   it("of setup is where every load begins", function()
     local w = workspace.new({ config = { ["beta.json"] = '{"from": "beta"}' } })
     local child = w:open("alpha", { setup = ("{ loading = { start_dir = %q } }"):format(w.work .. "/beta") })
-    assert.are.same({ "beta", w.work .. "/beta" }, child:lua("local ctx = load_now(); return { ctx.json.from, ctx.project_root }"))
+    assert.are.same(
+      { "beta", w.work .. "/beta" },
+      child:lua("local ctx = load_now(); return { ctx.json.from, ctx.project_root }")
+    )
     child:stop()
   end)
 
@@ -76,7 +85,10 @@ describe("loading.start_dir", function()
   it("may begin with ~ and lead through symbolic links", function()
     local w = workspace.new()
     local child = w:open("alpha")
-    support.tree({ ["code/gamma/.git"] = true, ["code/gamma/src"] = true, there = { link = "code/gamma/src" } }, child.home)
+    support.tree(
+      { ["code/gamma/.git"] = true, ["code/gamma/src"] = true, there = { link = "code/gamma/src" } },
+      child.home
+    )
     assert.are.same(
       { child.home .. "/code/gamma", child.home .. "/code/gamma" },
       child:lua([[
@@ -101,11 +113,13 @@ describe("the cache options", function()
   end)
 
   it("max_file_size refuses the larger file and loads the rest", function()
-    local w = workspace.new({ config = {
-      ["alpha.json"] = '{"small": true}',
-      ["alpha/large.json"] = '{"large": "' .. ("x"):rep(1000) .. '"}',
-      ["alpha/large.lua"] = "note('ran')" .. ("\n"):rep(1000),
-    } })
+    local w = workspace.new({
+      config = {
+        ["alpha.json"] = '{"small": true}',
+        ["alpha/large.json"] = '{"large": "' .. ("x"):rep(1000) .. '"}',
+        ["alpha/large.lua"] = "note('ran')" .. ("\n"):rep(1000),
+      },
+    })
     local child = w:open("alpha", { setup = "{ cache = { max_file_size = 1000 } }" })
     assert.are.same({ { small = true }, {} }, child:lua("return { load_now().json, events }"))
     local files = {}
@@ -174,7 +188,8 @@ end)
 describe("options on a context", function()
   it("are setup's to begin with", function()
     local w = workspace.new()
-    local child = w:open("alpha", { setup = "{ cache = { timeout_ms = 1234 }, executors = { toml = { run = print } } }" })
+    local child =
+      w:open("alpha", { setup = "{ cache = { timeout_ms = 1234 }, executors = { toml = { run = print } } }" })
     assert.are.same(
       { 1234, true, "manual", 4 },
       child:lua([[
@@ -186,10 +201,12 @@ describe("options on a context", function()
   end)
 
   it("may be changed, and count from the context's next load", function()
-    local w = workspace.new({ config = { ["alpha.json"] = '{"from": "projects"}', ["alpha.lua"] = "note('alpha.lua')" } })
+    local w =
+      workspace.new({ config = { ["alpha.json"] = '{"from": "projects"}', ["alpha.lua"] = "note('alpha.lua')" } })
     support.tree({ ["other/alpha.json"] = '{"from": "other"}', ["other/alpha.lua"] = "note('other alpha.lua')" }, w.dir)
     local child = w:open("alpha", { setup = "{ on_load = function() note('old') end }" })
-    local result = child:lua([[
+    local result = child:lua(
+      [[
       local ctx = load_now()
       local before = ctx.json.from
       ctx.config_dir = ...
@@ -200,7 +217,9 @@ describe("options on a context", function()
       ctx.executors.lua = { run = function(_, path) note(vim.fs.basename(path) .. " by hand") end }
       load_now(ctx)
       return { before, unchanged, after }
-    ]], w.dir .. "/other")
+    ]],
+      w.dir .. "/other"
+    )
     assert.are.same({ "projects", "projects", "other" }, result)
     assert.are.same(
       { "alpha.lua", "old", "other alpha.lua", "new", "alpha.lua by hand", "new" },

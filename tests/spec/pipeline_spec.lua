@@ -48,7 +48,10 @@ describe("the default pipeline", function()
   it("is the four stages, shown on the context", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local child = w:open("outer/inner/src/deep")
-    assert.are.same({ 4, "outer/inner" }, child:lua("local ctx = load_now(); return { #ctx.pipeline, ctx.project_name }"))
+    assert.are.same(
+      { 4, "outer/inner" },
+      child:lua("local ctx = load_now(); return { #ctx.pipeline, ctx.project_name }")
+    )
     child:stop()
   end)
 
@@ -77,7 +80,8 @@ end)
 describe("detect", function()
   it("with a matcher makes the nearest directory that matches the project", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result = load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = ".marker" }), find_files(), execute() }')
+    local result =
+      load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = ".marker" }), find_files(), execute() }')
     assert.are.same({ "inner", w.work .. "/outer/inner" }, { result.name, result.root })
     assert.are.same({ from = "inner" }, result.json)
     assert.are.same({ "inner.lua", "more.lua", "inner.vim" }, result.ran)
@@ -86,34 +90,46 @@ describe("detect", function()
 
   it("with override takes the last one that matches", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result =
-      load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = ".marker", override = true }), find_files(), execute() }')
+    local result = load(
+      w,
+      "outer/inner/src/deep",
+      '{ walk(), detect({ matcher = ".marker", override = true }), find_files(), execute() }'
+    )
     assert.are.same({ "outer", { from = "outer" } }, { result.name, result.json })
   end)
 
   it("takes a list of names for any of them", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result = load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = { ".none", ".git" } }), find_files(), execute() }')
+    local result =
+      load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = { ".none", ".git" } }), find_files(), execute() }')
     assert.are.equal("outer", result.name)
   end)
 
   it("that finds nothing leaves the start directory", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local result = load(w, "outer/inner/src/deep", '{ walk(), detect({ matcher = ".none" }), find_files(), execute() }')
-    assert.are.same({ "deep", w.work .. "/outer/inner/src/deep", { from = "deep" } }, { result.name, result.root, result.json })
+    assert.are.same(
+      { "deep", w.work .. "/outer/inner/src/deep", { from = "deep" } },
+      { result.name, result.root, result.json }
+    )
   end)
 end)
 
 describe("walk", function()
   it("with a matcher passes on only the directories that match", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result = load(w, "outer/inner/src/deep", '{ walk({ matcher = ".git" }), detect({ matcher = ".marker" }), find_files(), execute() }')
+    local result = load(
+      w,
+      "outer/inner/src/deep",
+      '{ walk({ matcher = ".git" }), detect({ matcher = ".marker" }), find_files(), execute() }'
+    )
     assert.are.equal("outer", result.name)
   end)
 
   it("goes down from the start directory when it is told to", function()
     local w = workspace.new({ work = { ["tree/a/b/.marker"] = "" }, config = { ["b.json"] = '{"from": "b"}' } })
-    local result = load(w, "tree", '{ walk({ direction = "down" }), detect({ matcher = ".marker" }), find_files(), execute() }')
+    local result =
+      load(w, "tree", '{ walk({ direction = "down" }), detect({ matcher = ".marker" }), find_files(), execute() }')
     assert.are.same({ "b", w.work .. "/tree/a/b", { from = "b" } }, { result.name, result.root, result.json })
   end)
 end)
@@ -121,8 +137,11 @@ end)
 describe("find_files", function()
   it("takes only the extensions it is given", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result =
-      load(w, "outer/inner", '{ walk(), detect({ matcher = ".marker" }), find_files({ extensions = { ".lua" } }), execute() }')
+    local result = load(
+      w,
+      "outer/inner",
+      '{ walk(), detect({ matcher = ".marker" }), find_files({ extensions = { ".lua" } }), execute() }'
+    )
     assert.are.same({ "inner.lua", "more.lua" }, result.ran)
     assert.are.same({}, result.json)
     assert.are.same({ w.config_dir .. "/inner.lua", w.config_dir .. "/inner/more.lua" }, result.files)
@@ -130,8 +149,11 @@ describe("find_files", function()
 
   it("takes only the file names that match", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
-    local result =
-      load(w, "outer/inner", '{ walk(), detect({ matcher = ".marker" }), find_files({ matcher = "more.lua" }), execute() }')
+    local result = load(
+      w,
+      "outer/inner",
+      '{ walk(), detect({ matcher = ".marker" }), find_files({ matcher = "more.lua" }), execute() }'
+    )
     assert.are.same({ "more.lua" }, result.ran)
   end)
 
@@ -150,7 +172,9 @@ describe("execute", function()
   it("routes a kind to an executor, named with or without the dot", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     for _, key in ipairs({ "lua", ".lua" }) do
-      local router = ('{ [%q] = function(ctx, path) note({ ctx.project_name, vim.fs.basename(path) }) end }'):format(key)
+      local router = ("{ [%q] = function(ctx, path) note({ ctx.project_name, vim.fs.basename(path) }) end }"):format(
+        key
+      )
       local result = load(w, "outer/inner", stages:format(router))
       assert.are.same({ { "inner", "inner.lua" }, { "inner", "more.lua" }, "inner.vim" }, result.ran)
     end
@@ -163,10 +187,7 @@ describe("execute", function()
       require("nvim-project-config.executors.lua"),
     } }]]
     local result = load(w, "outer/inner", stages:format(router))
-    assert.are.same(
-      { "first inner.lua", "inner.lua", "first more.lua", "more.lua", "inner.vim" },
-      result.ran
-    )
+    assert.are.same({ "first inner.lua", "inner.lua", "first more.lua", "more.lua", "inner.vim" }, result.ran)
     assert.are.same({}, result.errors)
   end)
 
@@ -179,7 +200,8 @@ describe("execute", function()
   it("goes before the executor of the option", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local router = "{ lua = function() note('router') end }"
-    local result = load(w, "outer/inner", stages:format(router), "executors = { lua = { run = function() note('option') end } }")
+    local result =
+      load(w, "outer/inner", stages:format(router), "executors = { lua = { run = function() note('option') end } }")
     assert.are.same({ "router", "router", "inner.vim" }, result.ran)
   end)
 

@@ -50,7 +50,9 @@ for _, project in ipairs(expected) do
 
     assert.are.same(below(realistic.config_dir, project.ran), seen.trail)
     local files = {}
-    for _, path in ipairs(below(realistic.config_dir, vim.list_extend(vim.deepcopy(project.merged or {}), project.ran or {}))) do
+    for _, path in
+      ipairs(below(realistic.config_dir, vim.list_extend(vim.deepcopy(project.merged or {}), project.ran or {})))
+    do
       files[path] = true
     end
     assert.are.same(files, seen.files)

@@ -24,12 +24,14 @@ end
 
 describe("a Lua file that waits for its own load", function()
   it("with vim.wait and a callback gets busy at once", function()
-    local seen, events, errors = load_alpha({ ["alpha.lua"] = [[
+    local seen, events, errors = load_alpha({
+      ["alpha.lua"] = [[
       local began, answers = vim.uv.hrtime(), {}
       npc.load(function(ctx, err) table.insert(answers, { ctx == nil, err and err.code }) end)
       local in_time = vim.wait(8000, function() return #answers > 0 end, 1)
       _G.seen = { in_time = in_time, ms = (vim.uv.hrtime() - began) / 1e6, answers = answers }
-    ]] })
+    ]],
+    })
     assert.are.same({ { true, "busy" } }, seen.answers)
     assert.is_true(seen.in_time)
     assert.is_true(seen.ms < AT_ONCE_MS, seen.ms .. " ms")
@@ -38,24 +40,28 @@ describe("a Lua file that waits for its own load", function()
   end)
 
   it("with load_await() gets nil, busy", function()
-    local seen, events, errors = load_alpha({ ["alpha.lua"] = [[
+    local seen, events, errors = load_alpha({
+      ["alpha.lua"] = [[
       local began = vim.uv.hrtime()
       local ctx, err = npc.load_await()
       _G.seen = { ctx == nil, err.code, (vim.uv.hrtime() - began) / 1e6 < 2000 }
-    ]] })
+    ]],
+    })
     assert.are.same({ true, "busy", true }, seen)
     assert.are.same({ "on_load alpha" }, events)
     assert.are.same({}, errors)
   end)
 
   it("by the context gets busy as well", function()
-    local seen = load_alpha({ ["alpha.lua"] = [[
+    local seen = load_alpha({
+      ["alpha.lua"] = [[
       return function(ctx)
         if ctx.project_root ~= vim.uv.cwd() then return end
         local _, err = npc.load_await()
         _G.seen = err.code
       end
-    ]] })
+    ]],
+    })
     assert.are.equal("busy", seen)
   end)
 
@@ -72,12 +78,14 @@ end)
 
 describe("a Vim file that waits for its own load", function()
   it("gets nil, busy from load_await()()", function()
-    local seen, events, errors = load_alpha({ ["alpha.vim"] = [[
+    local seen, events, errors = load_alpha({
+      ["alpha.vim"] = [[
       let s:began = reltime()
       lua local ctx, err = require("nvim-project-config").load_await()(); _G.seen = { ctx == nil, err.code }
       let g:waited_ms = reltimefloat(reltime(s:began)) * 1000
       lua table.insert(seen, vim.g.waited_ms < 2000)
-    ]] })
+    ]],
+    })
     assert.are.same({ true, "busy", true }, seen)
     assert.are.same({ "on_load alpha" }, events)
     assert.are.same({}, errors)
@@ -86,13 +94,15 @@ end)
 
 describe("a file that asks for its own load and does not wait", function()
   it("gets it, from one further run", function()
-    local seen, events = load_alpha({ ["alpha.lua"] = [[
+    local seen, events = load_alpha({
+      ["alpha.lua"] = [[
       note("alpha.lua")
       if not _G.seen then
         _G.seen = "asked"
         npc.load(function(ctx) _G.seen = ctx.project_name end)
       end
-    ]] })
+    ]],
+    })
     assert.are.equal("alpha", seen)
     assert.are.same({ "alpha.lua", "on_load alpha", "alpha.lua", "on_load alpha" }, events)
   end)
@@ -102,28 +112,34 @@ describe("a file that waits for the load of another project", function()
   local beta = { ["beta.json"] = '{"from": "beta"}', ["beta.lua"] = "note('beta.lua')" }
 
   it("gets it with load_await()", function()
-    local seen, events = load_alpha(vim.tbl_extend("error", beta, { ["alpha.lua"] = [[
+    local seen, events = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.lua"] = [[
       local ctx, err = npc.load_await(at("beta"))
       _G.seen = { ctx and ctx.json.from or err.code, npc.ctx.project_name }
-    ]] }))
+    ]],
+    }))
     assert.are.same({ "beta", "alpha" }, seen)
     assert.are.same({ "beta.lua", "on_load beta", "on_load alpha" }, events)
   end)
 
   it("gets it with vim.wait and a callback", function()
-    local seen, events = load_alpha(vim.tbl_extend("error", beta, { ["alpha.lua"] = [[
+    local seen, events = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.lua"] = [[
       local from
       npc.load(at("beta"), function(ctx, err) from = ctx and ctx.json.from or err.code end)
       _G.seen = { vim.wait(8000, function() return from ~= nil end, 1), from, npc.ctx.project_name }
-    ]] }))
+    ]],
+    }))
     assert.are.same({ true, "beta", "alpha" }, seen)
     assert.are.same({ "beta.lua", "on_load beta", "on_load alpha" }, events)
   end)
 
   it("gets it in a Vim file with load_await()()", function()
-    local seen = load_alpha(vim.tbl_extend("error", beta, { ["alpha.vim"] = [[
+    local seen = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.vim"] = [[
       lua local ctx, err = npc.load_await(at("beta"))(8000); _G.seen = ctx and ctx.json.from or err.code
-    ]] }))
+    ]],
+    }))
     assert.are.equal("beta", seen)
   end)
 
@@ -145,13 +161,17 @@ end)
 
 describe("waiting outside a file", function()
   it("for a load that runs is not busy", function()
-    local w = workspace.new({ config = { ["alpha.lua"] = [[
+    local w = workspace.new({
+      config = {
+        ["alpha.lua"] = [[
       note("alpha.lua")
       if not _G.held then
         _G.held = coroutine.running()
         coroutine.yield()
       end
-    ]] } })
+    ]],
+      },
+    })
     local child = w:open("alpha")
     local result = child:lua([[
       npc.load(function() note("first") end)
