@@ -11,7 +11,7 @@ mod kinds;
 mod main_loop;
 mod session;
 mod stages;
-mod wake;
+mod sys;
 
 /// The table that `package.loadlib` gets: see [`exports`].
 #[mlua::lua_module(skip_memory_check)]

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use engine::error::Error;
 use engine::loads::{RequestId, RunId};
 
-use crate::wake::Wake;
+use crate::sys::Wake;
 
 /// One thing for the main loop to do.
 #[derive(Debug)]

@@ -70,6 +70,7 @@ impl Session {
         let tokio = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("project-config")
+            .on_thread_start(crate::sys::yield_to_editor)
             .enable_time()
             .build()
             .map_err(|error| Error::new(ErrorKind::Runtime(format!("cannot start a thread: {error}"))))?;
@@ -112,20 +113,16 @@ impl Session {
 
     fn start_run(&'static self, state: &mut State, run: RunId, request: Request) {
         let promise = Promise { session: self, run, kept: false };
-        let task = self.tokio.spawn(async move {
-            let session = promise.session;
-            let shown = move |project: &_| session.state().contexts.shown(project);
-            let result = session.engine.plan(request, shown).await;
+        let _runtime = self.tokio.enter();
+        let shown = |project: &_| self.state().contexts.shown(project);
+        let watch = self.engine.start(request, shown, move |result| {
             promise.keep(result.map(|plan| {
-                let base = session.state().contexts.shown(plan.project());
-                Planned {
-                    change: Change::between(base.as_ref().map(|base| &base.json), &plan.json),
-                    plan: Arc::new(plan),
-                    base,
-                }
+                let base = self.state().contexts.shown(plan.project());
+                let change = Change::between(base.as_ref().map(|base| &base.json), &plan.json);
+                Planned { change, plan: Arc::new(plan), base }
             }));
         });
-        state.planning.insert(run, task.abort_handle());
+        state.planning.insert(run, self.tokio.spawn(watch).abort_handle());
     }
 
     /// Binds a planned run to its context. `None` if the run was cancelled.
@@ -157,7 +154,7 @@ impl Session {
         }
     }
 
-    /// Ends a run, starts the one that waited for it, and has its calls answered, after `on_load` if it `succeeded`. False if the run
+    /// Ends a run, has its calls answered, after `on_load` if it `succeeded`, and starts the one that waited for it. False if the run
     /// was cancelled before.
     pub(crate) fn finish(&'static self, run: RunId, succeeded: bool) -> bool {
         let mut state = self.state();
@@ -166,13 +163,15 @@ impl Session {
         }
         let ended = state.loads.end(run);
         state.forget_dead_runs();
-        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
-            self.start_run(&mut state, next, request);
-        }
         drop(state);
         let loaded = succeeded.then_some(Reply::Loaded(run));
         let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
         self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
+        // Only now: its plan may be ready at once, and must not reach the context before those who wait for this run have seen it.
+        let mut state = self.state();
+        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
+            self.start_run(&mut state, next, request);
+        }
         true
     }
 
@@ -196,7 +195,10 @@ impl Session {
 
     /// Answers a call that can never be answered by its run with `busy`; false if it has been answered.
     pub(crate) fn refuse_busy(&self, request: RequestId) -> bool {
-        let withdrawn = self.state().loads.withdraw(request);
+        let mut state = self.state();
+        let withdrawn = state.loads.withdraw(request);
+        state.forget_dead_runs();
+        drop(state);
         if withdrawn {
             self.main_loop.post([Reply::Refuse(request, ErrorKind::Busy.into())]);
         }

@@ -121,17 +121,12 @@ impl Loads {
         Ended { answered: requests(&ended).collect(), next: ended.next }
     }
 
-    /// Takes one call out of its run; false if it was answered or cancelled before. A run that has not started and that nobody
-    /// waits for any more is dropped with it.
+    /// Takes one call out of its run; false if it was answered or cancelled before. A run that has not begun and that nobody waits for
+    /// any more is dropped: a file that asks for its own load would otherwise run again, and ask again, for ever.
     pub fn withdraw(&mut self, request: RequestId) -> bool {
-        let Some((id, run)) = self.runs.iter_mut().find(|(_, run)| requests(run).any(|id| id == request)) else {
-            return false;
-        };
+        let Some(run) = self.runs.values_mut().find(|run| requests(run).any(|id| id == request)) else { return false };
         run.requests.retain(|(id, _)| *id != request);
-        if run.queued && run.requests.is_empty() {
-            let id = *id;
-            self.cancel_where(|candidate, _| candidate == id);
-        }
+        self.cancel_where(|_, run| run.queued && run.requests.is_empty());
         true
     }
 
@@ -296,11 +291,23 @@ mod tests {
     fn a_withdrawn_call_is_not_answered_again() {
         let mut loads = Loads::default();
         let running = loads.ask(key("/a"), Origin::User);
+        let withdrawn = loads.ask(key("/a"), Origin::User);
+        let other = loads.ask(key("/a"), Origin::User);
+        assert!(loads.withdraw(withdrawn.request));
+        assert!(!loads.withdraw(withdrawn.request));
+        assert_eq!(loads.end(running.run).next, Some(other.run));
+        assert_eq!(loads.end(other.run).answered, [other.request]);
+    }
+
+    #[test]
+    fn a_queued_run_whose_every_call_was_withdrawn_does_not_start() {
+        let mut loads = Loads::default();
+        let running = loads.ask(key("/a"), Origin::User);
         let queued = loads.ask(key("/a"), Origin::User);
         let other = loads.ask(key("/a"), Origin::User);
         assert!(loads.withdraw(other.request));
         assert!(loads.withdraw(queued.request));
-        assert!(!loads.withdraw(queued.request));
-        assert_eq!(loads.end(running.run).next, None, "a run that answers nobody does not start");
+        assert!(!loads.is_live(queued.run));
+        assert_eq!(loads.end(running.run), Ended { answered: vec![running.request], next: None });
     }
 }

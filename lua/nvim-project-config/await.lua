@@ -49,11 +49,16 @@ end
 ---@return fun(timeout_ms?: integer): any, project_config.Error?
 function M.later(awaitable, default_ms)
   local result
-  local steps = {}
+  local steps = {} ---@type fun(...)[]
   awaitable(function(value, err)
     result = { value, err }
+    local thrown
     for _, step in ipairs(steps) do
-      step(value, err)
+      local ok, problem = pcall(step, value, err)
+      thrown = thrown or not ok and problem
+    end
+    if thrown then
+      error(thrown, 0)
     end
   end)
   return function(timeout_ms)

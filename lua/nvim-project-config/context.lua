@@ -37,6 +37,22 @@ function M.is(value)
   return getmetatable(value) == metatable
 end
 
+--- The option behind `ctx.config_dir`, which shows the directory that the last load used until the user sets it.
+---@param ctx project_config.Context
+---@return string|fun(ctx: project_config.Context): string
+local function config_dir_option(ctx)
+  local shown = ctx._config_dir
+  return shown and ctx.config_dir == shown.used and shown.option or ctx.config_dir
+end
+
+--- Lets `ctx.config_dir` show the directory that a load has used.
+---@param ctx project_config.Context
+---@param used string
+function M.show_config_dir(ctx, used)
+  ctx._config_dir = { option = config_dir_option(ctx), used = used }
+  ctx.config_dir = used
+end
+
 --- The context's options as they are now (users may change them), with those of one call over them.
 ---@param ctx project_config.Context
 ---@param over? project_config.Options
@@ -46,10 +62,7 @@ function M.options(ctx, over)
   for key in pairs(config.schema) do
     given[key] = rawget(ctx, key)
   end
-  local shown = ctx._config_dir
-  if shown and ctx.config_dir == shown.used then
-    given.config_dir = shown.option
-  end
+  given.config_dir = config_dir_option(ctx)
   local options = config.resolve(given)
   return over and config.resolve(over, options) or options
 end

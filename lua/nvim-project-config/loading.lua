@@ -139,12 +139,9 @@ function M.submit(what)
 
   local asked = what.opts and what.opts.loading or {}
   local root = what.ctx and what.ctx.project_root
-  local wanted = asked.start_dir or (not root and ctx.loading.start_dir)
-  -- Only what a user wrote may hold `~` and variables: a directory may be called `$HOME`.
-  local start_dir = root or cwd
-  if wanted then
-    start_dir = absolute(wanted, cwd)
-  end
+  local written = asked.start_dir or (not root and ctx.loading.start_dir)
+  -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
+  local start_dir = written and absolute(written, cwd) or root or cwd
   if not what.ctx and start_dir and start_dir ~= cwd then
     ctx = context_around(start_dir)
   end
@@ -169,8 +166,6 @@ function M.submit(what)
   if not used then
     return refuse(nowhere(problem), options)
   end
-  ctx._config_dir = { option = options.config_dir, used = used }
-  ctx.config_dir = used
 
   local options_id = identity_of(options)
   local awaitable, request, run_id, behind = lib.load_await({
@@ -191,6 +186,7 @@ function M.submit(what)
     or {
       id = run_id,
       draft = ctx,
+      config_dir = config_dir,
       options = options,
       options_id = options_id,
       at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,

@@ -4,6 +4,7 @@
 --- A run is one coroutine, in which its files run one after the other; files of an `async` kind get coroutines of their own. What the
 --- run itself waits for ends with a `resume` reply, after which it looks at its condition again.
 
+local context = require("nvim-project-config.context")
 local errors = require("nvim-project-config.errors")
 local kinds = require("nvim-project-config.kinds")
 local loading = require("nvim-project-config.loading")
@@ -110,6 +111,15 @@ local function pause(run)
   return native.get().is_live(run.id)
 end
 
+--- For a run whose file waited for something of its own: what resumed it is below us on the stack, which is neither the place for the
+--- other files nor known to be ours. False if the run was cancelled meanwhile.
+---@param run project_config.BegunRun
+---@return boolean
+local function come_back(run)
+  native.get().resume(run.id)
+  return pause(run)
+end
+
 ---@param run project_config.BegunRun
 ---@param err project_config.Error
 local function problem_in_file(run, err)
@@ -189,6 +199,10 @@ local function run_files(run, count)
       start_file(run, kind, name, path, content)
     else
       run_file(run, kind, name, path, content)
+      local top = entered[#entered]
+      if not (top and top.co == run.thread) and not come_back(run) then
+        return false
+      end
     end
   end
   while run.pending > 0 do
@@ -206,13 +220,8 @@ local function execute(run, found)
   for _, err in ipairs(found.problems) do
     problem_in_file(run, err)
   end
-  local lib = native.get()
   local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
-    if not native.slice_is_over() then
-      return true
-    end
-    lib.resume(run.id)
-    return pause(run)
+    return not native.slice_is_over() or come_back(run)
   end)
   if shown and run_files(run, found.files) then
     finish(run, run.ctx)
@@ -231,6 +240,7 @@ local function begin(run)
   run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
+  context.show_config_dir(ctx, run.config_dir)
   ctx._files_loaded, ctx._report = run.loaded, run.report
   if found.current then
     loading.make_current(ctx)
@@ -319,6 +329,7 @@ M.handlers = {
   end,
   refuse = function(request, err)
     local callback = take_callback(request)
+    loading.sweep()
     if callback then
       call(nil, callback, nil, err)
     end

@@ -90,6 +90,7 @@
 ---@class project_config.Run
 ---@field id integer
 ---@field draft project_config.Context the context it was asked on; the library decides which one it ends in
+---@field config_dir string absolute
 ---@field options project_config.Config
 ---@field options_id integer equal options of live runs have equal ids
 ---@field at_startup boolean

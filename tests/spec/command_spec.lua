@@ -99,7 +99,6 @@ describe(":ProjectConfig load", function()
     child:lua("vim.cmd('ProjectConfig load')")
     child:wait("#events == 2 and npc.ctx.project_name == 'alpha'")
     assert.are.same({ "alpha.lua", "alpha.vim" }, child:lua("return events"))
-    child:wait([[vim.api.nvim_exec2("messages", { output = true }).output:find("alpha", 1, true)]])
     child:stop()
   end)
 end)
@@ -172,7 +171,10 @@ end)
 describe(":ProjectConfig with anything else", function()
   it("says what is known", function()
     local child = workspace.new():open("alpha")
-    child:lua("vim.cmd('ProjectConfig refresh'); vim.cmd('ProjectConfig edit toml'); vim.cmd('ProjectConfig load now')")
+    for _, arguments in ipairs({ "refresh", "edit toml", "load now" }) do
+      -- In a script an error message ends the command that showed it.
+      child:lua("pcall(vim.cmd, ...)", "ProjectConfig " .. arguments)
+    end
     local seen = child:notifications()
     assert.are.equal(3, #seen)
     for index, expected in ipairs({

@@ -39,6 +39,29 @@ describe("config_dir", function()
     child:stop()
   end)
 
+  it("of one call counts for that call only", function()
+    local w = workspace.new({ config = { ["alpha.json"] = '{"from": "setup"}' } })
+    support.tree({ ["alpha.json"] = '{"from": "call"}' }, w.dir .. "/once")
+    local result = w:open("alpha"):lua(
+      [[
+      local once = load_now({ config_dir = ... .. "/once" }).json.from
+      return { once, load_now().json.from }
+    ]],
+      w.dir
+    )
+    assert.are.same({ "call", "setup" }, result)
+  end)
+
+  it("is shown by the context that the load ends in, also when it was asked on another one", function()
+    local w = workspace.new({ work = { ["big/.git"] = true, ["big/web/package.json"] = "{}" } })
+    local result = w:open("big"):lua([[
+      local outer = load_now()
+      local inner = load_now(at("big/web"))
+      return { inner.project_name, inner.config_dir == outer.config_dir, type(inner.config_dir) }
+    ]])
+    assert.are.same({ "big/web", true, "string" }, result)
+  end)
+
   it("may be relative to the current directory, or begin with ~", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"from": "relative"}' } })
     local child = w:open("alpha", { setup = "{ config_dir = '../../projects' }" })
@@ -96,6 +119,34 @@ describe("loading.start_dir", function()
         return { root("~/code/gamma"), root("~/there") }
       ]])
     )
+    child:stop()
+  end)
+end)
+
+describe("the current directory", function()
+  it("is taken for what it is called", function()
+    local w = workspace.new({
+      work = { ["$HOME/.git"] = true, ["~/.git"] = true, ["$NOTHING/src"] = true, ["$NOTHING/.git"] = true },
+      config = {
+        ["$HOME.json"] = '{"from": "$HOME"}',
+        ["~.json"] = '{"from": "~"}',
+        ["$NOTHING.json"] = '{"from": "$NOTHING"}',
+      },
+    })
+    local child = w:open("$HOME")
+    local result = child:lua([[
+      local function from(dir)
+        vim.api.nvim_set_current_dir(work .. "/" .. dir)
+        local ctx, err = load_now()
+        return ctx and { ctx.project_root, ctx.json.from, load_now(ctx) == ctx } or tostring(err)
+      end
+      return { from("$HOME"), from("~"), from("$NOTHING/src") }
+    ]])
+    assert.are.same({
+      { w.work .. "/$HOME", "$HOME", true },
+      { w.work .. "/~", "~", true },
+      { w.work .. "/$NOTHING", "$NOTHING", true },
+    }, result)
     child:stop()
   end)
 end)

@@ -35,7 +35,7 @@ local WORK = {
   ["outer/inner/src/deep"] = true,
 }
 local CONFIG = {
-  ["outer.json"] = '{"from": "outer"}',
+  ["outer.json"] = '{"from": "outer", "outer": true}',
   ["outer/inner.json"] = '{"from": "outer/inner"}',
   ["inner.json"] = '{"from": "inner"}',
   ["inner.lua"] = "note('inner.lua')",
@@ -58,7 +58,7 @@ describe("the default pipeline", function()
   it("may be written out, and does the same", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local result = load(w, "outer/inner/src/deep", "{ walk(), detect(), find_files(), execute() }")
-    assert.are.same({ "outer/inner", { from = "outer/inner" } }, { result.name, result.json })
+    assert.are.same({ "outer/inner", { from = "outer/inner", outer = true } }, { result.name, result.json })
     assert.are.same({ w.config_dir .. "/outer.json", w.config_dir .. "/outer/inner.json" }, result.files)
   end)
 
@@ -95,7 +95,7 @@ describe("detect", function()
       "outer/inner/src/deep",
       '{ walk(), detect({ matcher = ".marker", override = true }), find_files(), execute() }'
     )
-    assert.are.same({ "outer", { from = "outer" } }, { result.name, result.json })
+    assert.are.same({ "outer", w.work .. "/outer", true }, { result.name, result.root, result.json.outer })
   end)
 
   it("takes a list of names for any of them", function()

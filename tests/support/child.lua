@@ -113,7 +113,7 @@ function M.start(opts)
   assert(self.job > 0, "the child editor does not start")
   running[self.job] = self
   self.pid = vim.fn.jobpid(self.job)
-  self:wait("vim.v.vim_did_enter == 1", opts.timeout_ms or ANSWER_MS)
+  self:poll("vim.v.vim_did_enter == 1", opts.timeout_ms or ANSWER_MS)
   return self
 end
 
@@ -163,6 +163,24 @@ function Child:wait(expression, timeout_ms)
     return value
   ]]):format(expression, timeout_ms, timeout_ms)
   return self:_call(timeout_ms + ANSWER_MS, code, {})
+end
+
+--- The same, asked from here again and again: for a child whose own code waits, which could not go on below our wait.
+---@param expression string of Lua
+---@param timeout_ms? integer default 10 s
+---@return any value of the expression
+function Child:poll(expression, timeout_ms)
+  timeout_ms = timeout_ms or ANSWER_MS
+  local deadline = vim.uv.hrtime() + timeout_ms * 1e6
+  repeat
+    local value = self:lua("return " .. expression)
+    if value ~= nil and value ~= false and value ~= vim.NIL then
+      return value
+    end
+    -- Questions without a pause would keep the child's own `vim.wait` from ever ending.
+    vim.wait(10)
+  until vim.uv.hrtime() > deadline
+  error(("%s: still not true after %d ms"):format(expression, timeout_ms), 0)
 end
 
 ---@return string text of `:messages`

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use super::calls::Look;
 use super::detect::{Level, Nest};
 use super::find_files::{Candidate, Rank, Search};
-use super::runner::{Event, Events};
+use super::runner::Events;
 use super::{Job, Stop};
 use crate::error::{Error, ErrorKind};
 use crate::file_cache::FileEntry;
@@ -82,7 +82,7 @@ impl Work {
         ((queue.next, queue.left), queue.next < queue.units.len())
     }
 
-    /// Takes units until none is left; whoever answers the last one sends the plan.
+    /// Takes units until none is left; whoever answers the last one delivers the plan.
     pub(super) fn run(&self, look: &Look, events: &Events) {
         if self.queue().units.is_empty() {
             self.finish(events);
@@ -107,8 +107,7 @@ impl Work {
         let outcome = match catch_unwind(AssertUnwindSafe(|| self.perform(&unit, look, &mut more))) {
             Ok(Ok(outcome)) => outcome,
             Ok(Err(Stop::Blocked(path))) => {
-                // A closed channel means that the load was cancelled.
-                let _ = events.send(Event::Blocked { path, unit: Some(index) });
+                events.blocked(path, Some(index));
                 return;
             }
             Ok(Err(Stop::Failed(error))) => Outcome::Failed(error.at(self.path(&unit))),
@@ -128,7 +127,7 @@ impl Work {
     }
 
     fn finish(&self, events: &Events) {
-        let _ = events.send(Event::Planned(Box::new(self.plan())));
+        events.end(Ok(self.plan()));
     }
 
     fn perform(&self, unit: &Unit, look: &Look, more: &mut Vec<Candidate>) -> Result<Outcome, Stop> {

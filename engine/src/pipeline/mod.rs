@@ -23,7 +23,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Result};
+use tokio::sync::oneshot;
+
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileCache;
 use crate::fingerprint::Timestamp;
 use crate::matcher::Matcher;
@@ -142,24 +144,40 @@ impl Engine {
         Self { cache, calls: Arc::default(), listings: Arc::default() }
     }
 
-    /// Finds the project and reads its files. Needs a tokio runtime with time; all blocking work happens on its blocking
-    /// threads. Dropping the future cancels the load.
+    /// Starts to find the project and to read its files; `deliver` gets the result once, on whichever thread has it. Has to be
+    /// called inside a tokio runtime with time; all blocking work happens on its blocking threads. The future that is returned
+    /// watches over the load: spawn it, or its deadline does not hold. Dropping it cancels the load.
     ///
     /// `shown` says which plan is shown for a project at the moment: a JSON file that cannot be read now keeps the values it
     /// had there, and JSON of which nothing has changed stays the same `Arc`. It is asked once, on another thread, when the
     /// project is known.
     ///
     /// # Errors
-    /// Only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that cannot be
-    /// opened, `Timeout` with the path that was being looked at when the time was up before a project was found. What is
-    /// wrong with a file is in [`Plan::problems`].
+    /// Delivered is only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that
+    /// cannot be opened, `Timeout` with the path that was being looked at when the time was up before a project was found.
+    /// What is wrong with a file is in [`Plan::problems`].
+    pub fn start<S, D>(&self, request: Request, shown: S, deliver: D) -> impl Future<Output = ()> + Send + use<S, D>
+    where
+        S: Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
+        D: FnOnce(Result<Plan>) + Send + 'static,
+    {
+        let (cache, calls, listings) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.listings));
+        runner::start(Arc::new(Job { request, cache, calls, listings, shown: Box::new(shown) }), Box::new(deliver))
+    }
+
+    /// As [`Engine::start`], for one who only waits.
+    ///
+    /// # Errors
+    /// What `start` delivers.
     pub async fn plan(
         &self,
         request: Request,
         shown: impl Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
     ) -> Result<Plan> {
-        let (cache, calls, listings) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.listings));
-        runner::run(Arc::new(Job { request, cache, calls, listings, shown: Box::new(shown) })).await
+        let (deliver, delivered) = oneshot::channel();
+        let watch = self.start(request, shown, |result| drop(deliver.send(result)));
+        watch.await;
+        delivered.await.unwrap_or_else(|_| Err(ErrorKind::Runtime("the result of a load was lost".into()).into()))
     }
 }
 
@@ -245,7 +263,6 @@ mod tests {
     use tokio::runtime::Runtime;
 
     use super::*;
-    use crate::error::ErrorKind;
 
     /// A repository `app` with a `config` directory beside it.
     struct Scene {

@@ -7,7 +7,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -28,7 +28,41 @@ const ENOUGH_THREADS: usize = 2;
 /// So many at most work for one load on a disk that does not.
 const MOST_THREADS: usize = 16;
 
-pub(super) type Events = mpsc::UnboundedSender<Event>;
+/// What becomes of a load's result.
+type Deliver = Box<dyn FnOnce(Result<Plan>) + Send>;
+
+/// The way from the threads of a load to the one who waits for it, and to the one who watches over it.
+#[derive(Clone)]
+pub(super) struct Events {
+    watcher: mpsc::UnboundedSender<Event>,
+    /// Taken by whoever has the result first: the last thread, or the deadline.
+    deliver: Arc<Mutex<Option<Deliver>>>,
+}
+
+impl Events {
+    fn send(&self, event: Event) {
+        // Without a watcher the load was cancelled.
+        let _ = self.watcher.send(event);
+    }
+
+    /// Whether the load was cancelled, so that nobody waits for it any more.
+    pub(super) fn is_closed(&self) -> bool {
+        self.watcher.is_closed()
+    }
+
+    pub(super) fn blocked(&self, path: PathBuf, unit: Option<usize>) {
+        self.send(Event::Blocked { path, unit });
+    }
+
+    /// Delivers the result from here: one hop less than through the watcher.
+    pub(super) fn end(&self, result: Result<Plan>) {
+        let deliver = self.deliver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(deliver) = deliver {
+            deliver(result);
+        }
+        self.send(Event::Ended);
+    }
+}
 
 /// What the threads of a load report.
 pub(super) enum Event {
@@ -38,17 +72,27 @@ pub(super) enum Event {
     Blocked { path: PathBuf, unit: Option<usize> },
     /// That path is free again.
     Released { unit: Option<usize> },
-    /// The last unit was answered.
-    Planned(Box<Plan>),
-    /// The load cannot start.
-    Failed(Error),
+    /// The result was delivered.
+    Ended,
 }
 
-/// Runs the job to its plan. Dropping the future ends the load: its threads stop after the call they are in.
-pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
+/// Starts the job at once, and has its result delivered once. The future watches over it: it has to be driven for the deadline to
+/// hold, and dropping it ends the load, whose threads stop after the call they are in.
+pub(super) fn start(job: Arc<Job>, deliver: Deliver) -> impl Future<Output = ()> + Send {
     let deadline = Instant::now() + job.request.timeout;
-    let (events, mut reports) = mpsc::unbounded_channel();
-    let mut beginning = begin(&job, &events);
+    let (watcher, reports) = mpsc::unbounded_channel();
+    let events = Events { watcher, deliver: Arc::new(Mutex::new(Some(deliver))) };
+    let beginning = begin(&job, &events);
+    watch(job, events, reports, beginning, deadline)
+}
+
+async fn watch(
+    job: Arc<Job>,
+    events: Events,
+    mut reports: mpsc::UnboundedReceiver<Event>,
+    mut beginning: Watch,
+    deadline: Instant,
+) {
     // The path of somebody else's that the beginning waits for.
     let mut awaited = None;
     let mut work: Option<Arc<Work>> = None;
@@ -59,8 +103,8 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
         let wake = if may_stall { deadline.min(Instant::now() + STALL) } else { deadline };
         match timeout_at(wake, reports.recv()).await {
             Ok(Some(Event::Found(found))) => work = Some(found),
-            Ok(Some(Event::Planned(plan))) => return Ok(*plan),
-            Ok(Some(Event::Failed(error))) => return Err(error),
+            // The channel stays open as long as this function holds a sender.
+            Ok(Some(Event::Ended) | None) => return,
             Ok(Some(Event::Blocked { path, unit })) => {
                 if unit.is_none() {
                     awaited = Some(path.clone());
@@ -71,7 +115,6 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
                 (Some(unit), Some(work)) => join(work, Some(unit), &job.calls, &events),
                 _ => (awaited, beginning) = (None, begin(&job, &events)),
             },
-            Ok(None) => return Err(ErrorKind::Runtime("the threads of a load have vanished".into()).into()),
             Err(_) if Instant::now() >= deadline => break,
             Err(_) => {
                 if let Some(work) = &work
@@ -84,14 +127,14 @@ pub(super) async fn run(job: Arc<Job>) -> Result<Plan> {
         }
     }
     let after_ms = u64::try_from(job.request.timeout.as_millis()).unwrap_or(u64::MAX);
-    match work {
+    events.end(match work {
         // Here and not on a blocking thread: there may be none left, and what is parsed is only merged.
         Some(work) => Ok(work.plan()),
         None => {
             let path = awaited.or_else(|| beginning.path()).unwrap_or_else(|| job.request.start_dir.clone());
             Err(Error::new(ErrorKind::Timeout { after_ms }).at(path))
         }
-    }
+    });
 }
 
 /// Starts the thread that does all stages.
@@ -102,15 +145,11 @@ fn begin(job: &Arc<Job>, events: &Events) -> Watch {
     on_a_thread(events, move |events| match detect_and_find(&job, &look) {
         Ok(work) => {
             let work = Arc::new(work);
-            let _ = events.send(Event::Found(Arc::clone(&work)));
+            events.send(Event::Found(Arc::clone(&work)));
             work.run(&look, events);
         }
-        Err(Stop::Blocked(path)) => {
-            let _ = events.send(Event::Blocked { path, unit: None });
-        }
-        Err(Stop::Failed(error)) => {
-            let _ = events.send(Event::Failed(error));
-        }
+        Err(Stop::Blocked(path)) => events.blocked(path, None),
+        Err(Stop::Failed(error)) => events.end(Err(error)),
     });
     watch
 }
@@ -127,18 +166,18 @@ fn join(work: &Arc<Work>, unit: Option<usize>, calls: &Arc<Calls>, events: &Even
     });
 }
 
-/// Runs it on a blocking thread; a panic becomes an event, so that a reply is never lost.
+/// Runs it on a blocking thread; a panic becomes the result, so that a reply is never lost.
 fn on_a_thread(events: &Events, run: impl FnOnce(&Events) + Send + 'static) {
     let events = events.clone();
     tokio::task::spawn_blocking(move || {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(&events))) {
-            let _ = events.send(Event::Failed(defect(&*panic)));
+            events.end(Err(defect(&*panic)));
         }
     });
 }
 
 async fn report_release(calls: Arc<Calls>, path: PathBuf, unit: Option<usize>, events: Events, deadline: Instant) {
     if timeout_at(deadline, calls.released(&path)).await.is_ok() {
-        let _ = events.send(Event::Released { unit });
+        events.send(Event::Released { unit });
     }
 }

@@ -1,6 +1,6 @@
-//! Waking Neovim's main loop from another thread: the one file with `unsafe` code.
+//! What has to be asked of libuv and the operating system directly: the one file with `unsafe` code.
 //!
-//! The handle is a `vim.uv.new_async()` that Lua made and keeps alive until [`Wake::detach`]. What to do after waking up is
+//! The wake-up handle is a `vim.uv.new_async()` that Lua made and keeps alive until [`Wake::detach`]. What to do after waking up is
 //! decided in Lua; what there is to do lies in [`crate::main_loop`].
 
 use std::ffi::{c_int, c_void};
@@ -105,4 +105,15 @@ fn host_async_send() -> Option<AsyncSend> {
 #[cfg(not(unix))]
 fn host_async_send() -> Option<AsyncSend> {
     None
+}
+
+/// Makes the calling thread one that does not interrupt others when it wakes up: a worker that is woken on the core of the main thread
+/// waits until that one sleeps, instead of holding up the editor. Where the system knows no such thing, nothing happens.
+pub(crate) fn yield_to_editor() {
+    #[cfg(target_os = "linux")]
+    {
+        let parameters = libc::sched_param { sched_priority: 0 };
+        // SAFETY: 0 names the calling thread, and the parameters outlive the call.
+        unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
+    }
 }
