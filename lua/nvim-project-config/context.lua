@@ -23,7 +23,7 @@ end
 ---@param options project_config.Config
 ---@return project_config.Context
 function M.new(id, options)
-  local ctx = { _id = id } --[[@as any]]
+  local ctx = { _id = id, _options = options } --[[@as any]]
   for key, value in pairs(options) do
     ctx[key] = type(value) == "table" and key ~= "pipeline" and vim.deepcopy(value) or value
   end
@@ -63,7 +63,7 @@ function M.options(ctx, over)
     given[key] = rawget(ctx, key)
   end
   given.config_dir = config_dir_option(ctx)
-  local options = config.resolve(given)
+  local options = vim.deep_equal(given, ctx._options) and ctx._options or config.resolve(given)
   return over and config.resolve(over, options) or options
 end
 

@@ -119,24 +119,7 @@ end
 --- Caches persist.
 ---@param ctx? project_config.Context default: the current one
 function M.clear(ctx)
-  if ctx ~= nil and not require("nvim-project-config.context").is(ctx) then
-    error("nvim-project-config: ctx: expected a context, got " .. type(ctx), 2)
-  end
-  ensure_setup()
-  ctx = ctx or M.ctx
-  if ctx._clearing then
-    return -- called from its own on_clear
-  end
-  ctx._clearing = true
-  if ctx.on_clear then
-    local errors = require("nvim-project-config.errors")
-    local ok, err = xpcall(ctx.on_clear, errors.thrown, ctx)
-    if not ok then
-      errors.report(err --[[@as project_config.Error]], ctx, ctx.on_error)
-    end
-  end
-  loading.unbind(ctx)
-  ctx._clearing = nil
+  require("nvim-project-config.clear")(ctx or M.ctx)
 end
 
 --- Reads one setting from the current context's JSON.
@@ -144,29 +127,7 @@ end
 ---@param default? any returned where nothing is set
 ---@return any
 function M.get(path, default)
-  local keys = path
-  if type(path) == "string" then
-    keys = vim.split(path, ".", { plain = true })
-  elseif type(path) ~= "table" then
-    error("nvim-project-config: path: expected string or list, got " .. type(path), 2)
-  end
-  local value = M.ctx.json
-  for _, key in
-    ipairs(keys --[[@as (string|integer)[] ]])
-  do
-    if type(value) ~= "table" then
-      return default
-    end
-    local member = value[key]
-    if member == nil and tonumber(key) then
-      member = value[tonumber(key)] -- "formatters.1"
-    end
-    value = member
-  end
-  if value == nil then
-    return default
-  end
-  return value
+  return require("nvim-project-config.settings").get(M.ctx, path, default)
 end
 
 return setmetatable(M, {

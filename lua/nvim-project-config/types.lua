@@ -66,6 +66,7 @@
 ---@field _config_dir? { used: string, option: string|fun(ctx: project_config.Context): string }
 ---@field _shows_json? boolean a load has put its document into `json`
 ---@field _clearing? boolean its `on_clear` runs
+---@field _options project_config.Config the options it was made with
 
 ---@class project_config.Project
 ---@field root string
