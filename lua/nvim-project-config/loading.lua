@@ -196,8 +196,8 @@ function M.submit(what)
     M.sweep()
   end
   local execution = package.loaded["nvim-project-config.run"]
-  if execution then
-    execution.check_for_deadlock(run_id, request, behind, what.yields or false)
+  if execution and execution.requester() then
+    require("nvim-project-config.deadlock").check(run_id, request, behind, what.yields or false)
   end
   return awaitable
 end

@@ -5,7 +5,6 @@
 --- run itself waits for ends with a `resume` reply, after which it looks at its condition again.
 
 local context = require("nvim-project-config.context")
-local errors = require("nvim-project-config.errors")
 local kinds = require("nvim-project-config.kinds")
 local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
@@ -14,17 +13,31 @@ local M = {}
 
 local runs = loading.runs
 
+--- Parsed when something has gone wrong.
+local function errors()
+  return require("nvim-project-config.errors")
+end
+
+local function thrown(value)
+  return errors().thrown(value)
+end
+
+--- The file is all right: an error in it that the user was told of is history.
+---@param path string
+local function forget_errors(path)
+  if package.loaded["nvim-project-config.errors"] then
+    errors().forget(path)
+  end
+end
+
 --- The run that a coroutine works for.
 ---@type table<thread, project_config.BegunRun>
 local run_of = setmetatable({}, { __mode = "k" })
+M.run_of = run_of
 
 --- The coroutines of runs that are on the stack of the main thread, innermost last.
 ---@type { co: thread, run: project_config.BegunRun }[]
 local entered = {}
-
---- Calls that may be waiting in a place where no answer can come: the coroutine that made the call.
----@type table<integer, thread>
-local doubtful = {}
 
 --- Replies to a start-up load that came before the editor was ready.
 ---@type fun()[]
@@ -36,14 +49,14 @@ local waiting = 0
 --- Whether a coroutine is in the middle of a call: it runs, or what it called does.
 ---@param co thread
 ---@return boolean
-local function is_on_stack(co)
+function M.is_on_stack(co)
   local status = coroutine.status(co)
   return status == "normal" or status == "running"
 end
 
 --- The coroutine and the run on whose behalf the code that calls this runs.
 ---@return thread?, project_config.BegunRun?
-local function requester()
+function M.requester()
   local co = coroutine.running()
   if co and run_of[co] then
     return co, run_of[co]
@@ -54,7 +67,7 @@ local function requester()
   end
   -- A file that its own code has resumed: on the stack, and entered by nobody here.
   for worker, run in pairs(run_of) do
-    if is_on_stack(worker) then
+    if M.is_on_stack(worker) then
       return worker, run
     end
   end
@@ -63,7 +76,7 @@ end
 --- The context for which the calling code runs, if it belongs to a load.
 ---@return project_config.Context?
 function M.running_context()
-  local _, run = requester()
+  local _, run = M.requester()
   return run and run.ctx
 end
 
@@ -96,8 +109,8 @@ local function go_on(run)
   local ok, problem = enter(run, run.thread)
   if not ok then
     local err =
-      errors.new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
-    errors.report(err, run.ctx, run.options.on_error)
+      errors().new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
+    errors().report(err, run.ctx, run.options.on_error)
     finish(run, nil, err)
   end
 end
@@ -124,7 +137,7 @@ end
 ---@param err project_config.Error
 local function problem_in_file(run, err)
   table.insert(run.report.errors, err)
-  errors.report(err, run.ctx, run.options.on_error)
+  errors().report(err, run.ctx, run.options.on_error)
 end
 
 --- Runs one file, in the coroutine of the caller, and notes how that went.
@@ -134,8 +147,8 @@ end
 ---@param path string
 ---@param content string
 local function run_file(run, kind, name, path, content)
-  local function handler(thrown)
-    return errors.thrown(thrown, path)
+  local function handler(value)
+    return errors().thrown(value, path)
   end
   local ok, err = true, nil
   local began = vim.uv.hrtime()
@@ -148,7 +161,7 @@ local function run_file(run, kind, name, path, content)
   table.insert(run.report.files, { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6 })
   if ok then
     run.loaded[path] = true
-    errors.forget(path)
+    forget_errors(path)
   else
     problem_in_file(run, err --[[@as project_config.Error]])
   end
@@ -194,7 +207,7 @@ local function run_files(run, count)
     if not kind then
       run.loaded[path] = true
       table.insert(run.report.files, { path = path, kind = name })
-      errors.forget(path)
+      forget_errors(path)
     elseif kind.async then
       start_file(run, kind, name, path, content)
     else
@@ -258,9 +271,9 @@ end
 ---@param callback fun(...)
 ---@param ... any
 local function call(run, callback, ...)
-  local ok, err = xpcall(callback, errors.thrown, ...)
+  local ok, err = xpcall(callback, thrown, ...)
   if not ok then
-    errors.report(err --[[@as project_config.Error]], run and (run.ctx or run.draft), run and run.options.on_error)
+    errors().report(err --[[@as project_config.Error]], run and (run.ctx or run.draft), run and run.options.on_error)
   end
 end
 
@@ -268,7 +281,7 @@ end
 ---@return fun(...)?
 local function take_callback(request)
   local callback = native.callbacks[request]
-  native.callbacks[request], doubtful[request] = nil, nil
+  native.callbacks[request] = nil
   return callback
 end
 
@@ -310,7 +323,7 @@ M.handlers = {
     local run = runs[id]
     when_ready(run, function()
       if run and runs[id] == run then
-        errors.report(err, run.draft, run.options.on_error)
+        errors().report(err, run.draft, run.options.on_error)
         finish(run, nil, err)
       end
     end)
@@ -344,56 +357,9 @@ M.handlers = {
     end
   end,
   check_wait = function(request)
-    local co = doubtful[request]
-    doubtful[request] = nil
-    -- "normal": it waits inside a call, below us on the stack; "suspended": it went on, and does not wait here.
-    if co and coroutine.status(co) == "normal" then
-      native.get().refuse_busy(request)
-    end
+    require("nvim-project-config.deadlock").check_wait(request)
   end,
 }
-
---- Whether `run` waits, directly or through others, for `target`.
----@param run project_config.Run?
----@param target project_config.Run
----@return boolean
-local function awaits(run, target)
-  local steps = 0
-  while run and steps < 1000 do
-    if run == target then
-      return true
-    end
-    run, steps = runs[run.awaited], steps + 1
-  end
-  return false
-end
-
---- Finds out whether whoever made this call may be waiting for itself.
----@param run integer the run that will answer the call
----@param request integer
----@param behind? integer the run that has to end first
----@param yields boolean the caller is about to yield until the answer comes
-function M.check_for_deadlock(run, request, behind, yields)
-  local co, own = requester()
-  if not co or not own then
-    return
-  end
-  local on_stack = false
-  for worker, other in pairs(run_of) do
-    on_stack = on_stack or (other.id == behind and is_on_stack(worker))
-  end
-  local ahead = behind and runs[behind]
-  local never = ahead ~= nil and awaits(ahead, own)
-  if yields then
-    own.awaited = run
-    if never then
-      native.get().refuse_busy(request)
-    end
-  elseif never or on_stack then
-    doubtful[request] = co
-    native.get().check_wait(request)
-  end
-end
 
 --- Waits for `is_done` while the editor stays alive.
 ---@param timeout_ms integer
@@ -402,9 +368,12 @@ end
 function M.wait(timeout_ms, is_done)
   waiting = waiting + 1
   M.release()
-  local ok, reason = vim.wait(timeout_ms, is_done)
+  local called, done, reason = pcall(vim.wait, timeout_ms, is_done)
   waiting = waiting - 1
-  return ok, reason == -2
+  if not called then
+    error(done, 0) -- where waiting is not allowed
+  end
+  return done, reason == -2
 end
 
 return M

@@ -2,7 +2,10 @@
 ---
 --- So this is the one kind of file that is opened a second time, on the main thread, right after it was checked.
 
-local errors = require("nvim-project-config.errors")
+--- Parsed when something has gone wrong.
+local function errors()
+  return require("nvim-project-config.errors")
+end
 
 --- The line of the file in which an exception began: in the file itself, or where it called the function that failed.
 ---@param throwpoint string `v:throwpoint`
@@ -24,6 +27,6 @@ return function(_, path)
     local place = line and ("%s:%d"):format(path, line) or path
     -- `:lua` puts a stack trace behind its errors, most of which is ours.
     local text = problem[1]:gsub("^Vim%b():", ""):gsub("^Vim:", ""):gsub("\nstack traceback:.*$", "")
-    error(errors.new("runtime", place .. ": " .. text, { path = path, line = line }), 0)
+    error(errors().new("runtime", place .. ": " .. text, { path = path, line = line }), 0)
   end
 end
