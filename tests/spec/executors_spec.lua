@@ -33,15 +33,12 @@ describe("a kind of the user's own", function()
         ["alpha.vim"] = "lua note('alpha.vim')",
       },
     })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{ executors = {
+    local child = w:open("alpha", {
+      setup = [[{ executors = {
       toml = { run = function(ctx, path) note({ ctx == npc.ctx, ctx.json.a, path }) end },
       cfg = { run = function(ctx, path) note(vim.fs.basename(path)) end },
     }, ]] .. ON_LOAD .. "}",
-      }
-    )
+    })
     child:lua("load_now()")
     assert.are.same({
       "alpha.lua",
@@ -122,14 +119,11 @@ describe("a kind of the user's own", function()
 
   it("may load other projects while it works", function()
     local w = workspace.new({ config = { ["alpha.toml"] = "", ["beta.json"] = '{"from": "beta"}' } })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{ executors = { toml = { run = function(ctx)
+    local child = w:open("alpha", {
+      setup = [[{ executors = { toml = { run = function(ctx)
       note({ npc.load_await(at("beta")).json.from, ctx.project_name, npc.ctx == ctx })
     end } } }]],
-      }
-    )
+    })
     child:lua("load_now()")
     assert.are.same({ { "beta", "alpha", true } }, child:lua("return events"))
     child:stop()
@@ -145,14 +139,11 @@ describe("a built-in kind", function()
         ["alpha.vim"] = "lua note('alpha.vim')",
       },
     })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{ executors = { lua = { run = function(ctx, path)
+    local child = w:open("alpha", {
+      setup = [[{ executors = { lua = { run = function(ctx, path)
       note({ ctx.project_name, vim.fs.basename(path) })
     end } } }]],
-      }
-    )
+    })
     child:lua("load_now()")
     assert.are.same({ { "alpha", "alpha.lua" }, { "alpha", "more.lua" }, "alpha.vim" }, child:lua("return events"))
     child:stop()

@@ -32,10 +32,8 @@ describe("on_load", function()
 
   it("that loads gets a load of its own, after its own call has ended", function()
     local w = workspace.new({ config = { ["alpha.lua"] = "note('alpha.lua')" } })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{
+    local child = w:open("alpha", {
+      setup = [[{
       on_load = function()
         _G.inside = (inside or 0) + 1
         assert(inside == 1, "on_load was called inside itself")
@@ -45,8 +43,7 @@ describe("on_load", function()
         inside = inside - 1
       end,
     }]],
-      }
-    )
+    })
     child:lua("load_now(); assert(settle(function() return #events == 8 end)); idle()")
     assert.are.same(
       { "alpha.lua", "on_load 1", "alpha.lua", "on_load 2", "answered", "alpha.lua", "on_load 3", "answered" },
@@ -58,10 +55,8 @@ describe("on_load", function()
 
   it("that waits for another load gets it", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"a": 1}' } })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{
+    local child = w:open("alpha", {
+      setup = [[{
       on_load = function()
         if _G.waited then return end
         _G.waited = "waiting"
@@ -69,8 +64,7 @@ describe("on_load", function()
         _G.waited = ctx and ctx.json.a or tostring(err)
       end,
     }]],
-      }
-    )
+    })
     child:lua("load_now(); assert(settle(function() return waited ~= 'waiting' end))")
     assert.are.equal(1, child:lua("return waited"))
     child:stop()
@@ -92,17 +86,14 @@ describe("on_load", function()
 
   it("may call setup again", function()
     local w = workspace.new()
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{
+    local child = w:open("alpha", {
+      setup = [[{
       on_load = function()
         note("old")
         npc.setup(vim.tbl_extend("force", options, { on_load = function() note("new") end }))
       end,
     }]],
-      }
-    )
+    })
     child:lua("load_now(); load_now(); idle()")
     assert.are.same({ "old", "new" }, child:lua("return events"))
     assert.are.same({}, child:lua("return errors"))
@@ -166,17 +157,14 @@ end)
 describe("on_clear", function()
   it("sees the context as it was, once", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"a": 1}' } })
-    local child = w:open(
-      "alpha",
-      {
-        setup = [[{
+    local child = w:open("alpha", {
+      setup = [[{
       on_clear = function(ctx)
         note({ ctx.project_name, ctx.json.a, ctx == npc.ctx })
         npc.clear()
       end,
     }]],
-      }
-    )
+    })
     child:lua("load_now(); npc.clear(); idle()")
     assert.are.same({ { "alpha", 1, true } }, child:lua("return events"))
     child:stop()

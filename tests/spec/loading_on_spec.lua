@@ -83,7 +83,10 @@ describe("loading.on = startup", function()
     local w = workspace.new({ config = CONFIG })
     local child = w:open(
       "alpha",
-      { setup = options("startup"), after = "npc.setup(vim.tbl_extend('force', options, " .. options("startup") .. "))" }
+      {
+        setup = options("startup"),
+        after = "npc.setup(vim.tbl_extend('force', options, " .. options("startup") .. "))",
+      }
     )
     child:wait("#events == 2")
     child:lua("idle()")

@@ -6,18 +6,15 @@ describe("config_dir", function()
   it("as a function is asked at each load, with the context", function()
     local w = workspace.new()
     support.tree({ ["one/alpha.json"] = '{"from": "one"}', ["two/alpha.json"] = '{"from": "two"}' }, w.dir)
-    local child = w:open(
-      "alpha",
-      {
-        before = ("_G.choice = 'one'; _G.dir = %q"):format(w.dir),
-        setup = [[{
+    local child = w:open("alpha", {
+      before = ("_G.choice = 'one'; _G.dir = %q"):format(w.dir),
+      setup = [[{
       config_dir = function(ctx)
         note(ctx == npc.ctx)
         return dir .. "/" .. choice
       end,
     }]],
-      }
-    )
+    })
     local result = child:lua([[
       local first = load_now()
       local seen = { first.json.from, first.config_dir }
@@ -45,10 +42,13 @@ describe("config_dir", function()
   it("of one call counts for that call only", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"from": "setup"}' } })
     support.tree({ ["alpha.json"] = '{"from": "call"}' }, w.dir .. "/once")
-    local result = w:open("alpha"):lua([[
+    local result = w:open("alpha"):lua(
+      [[
       local once = load_now({ config_dir = ... .. "/once" }).json.from
       return { once, load_now().json.from }
-    ]], w.dir)
+    ]],
+      w.dir
+    )
     assert.are.same({ "call", "setup" }, result)
   end)
 

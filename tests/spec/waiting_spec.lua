@@ -112,46 +112,34 @@ describe("a file that waits for the load of another project", function()
   local beta = { ["beta.json"] = '{"from": "beta"}', ["beta.lua"] = "note('beta.lua')" }
 
   it("gets it with load_await()", function()
-    local seen, events = load_alpha(vim.tbl_extend(
-      "error",
-      beta,
-      {
-        ["alpha.lua"] = [[
+    local seen, events = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.lua"] = [[
       local ctx, err = npc.load_await(at("beta"))
       _G.seen = { ctx and ctx.json.from or err.code, npc.ctx.project_name }
     ]],
-      }
-    ))
+    }))
     assert.are.same({ "beta", "alpha" }, seen)
     assert.are.same({ "beta.lua", "on_load beta", "on_load alpha" }, events)
   end)
 
   it("gets it with vim.wait and a callback", function()
-    local seen, events = load_alpha(vim.tbl_extend(
-      "error",
-      beta,
-      {
-        ["alpha.lua"] = [[
+    local seen, events = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.lua"] = [[
       local from
       npc.load(at("beta"), function(ctx, err) from = ctx and ctx.json.from or err.code end)
       _G.seen = { vim.wait(8000, function() return from ~= nil end, 1), from, npc.ctx.project_name }
     ]],
-      }
-    ))
+    }))
     assert.are.same({ true, "beta", "alpha" }, seen)
     assert.are.same({ "beta.lua", "on_load beta", "on_load alpha" }, events)
   end)
 
   it("gets it in a Vim file with load_await()()", function()
-    local seen = load_alpha(vim.tbl_extend(
-      "error",
-      beta,
-      {
-        ["alpha.vim"] = [[
+    local seen = load_alpha(vim.tbl_extend("error", beta, {
+      ["alpha.vim"] = [[
       lua local ctx, err = npc.load_await(at("beta"))(8000); _G.seen = ctx and ctx.json.from or err.code
     ]],
-      }
-    ))
+    }))
     assert.are.equal("beta", seen)
   end)
 
