@@ -112,7 +112,7 @@ local function write_config_dir(config_dir)
   write_project(config_dir, "big-repo/frontend")
 end
 
--- As in a package lock: many objects of a dozen members, four levels deep.
+-- As in a package lock: many objects of a dozen members, four levels deep, that name each other.
 ---@return string
 local function large_json()
   local parts, size = {}, 0
@@ -129,8 +129,8 @@ local function large_json()
       files = { "lib", "README.md", "index.js" },
     }
     for dependency = 1, index % 8 do
-      package.dependencies["package-" .. (index * 7 + dependency)] =
-        { range = "^" .. dependency .. ".0.0", peer = false }
+      local name = "package-" .. (index * 7 + dependency) % 20000
+      package.dependencies[name] = { range = "^" .. dependency .. ".0.0", peer = false }
     end
     local part = ('"node_modules/package-%d": %s'):format(index, vim.json.encode(package))
     parts[index] = part

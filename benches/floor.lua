@@ -106,21 +106,21 @@ function M.time(place)
   return ended - began, result
 end
 
---- How long the user's own code takes, in nanoseconds: what no loader can save, neither ours nor one by hand. Compiling a
---- Lua file is part of it, reading it is not; a Vim file has no such border.
+--- The user's own code: what no loader can save, neither ours nor one by hand. Compiling a Lua file is part of it, reading
+--- it is not; a Vim file has no such border.
 ---@param place bench.Place
----@return integer elapsed
-function M.time_of_user_code(place)
+---@return fun() run runs it
+function M.user_code(place)
   local files = find_files(place)
   local texts = vim.tbl_map(read, files.lua)
-  local began = uv.hrtime()
-  for index, text in ipairs(texts) do
-    assert(loadstring(text, "@" .. files.lua[index]))()
+  return function()
+    for index, text in ipairs(texts) do
+      assert(loadstring(text, "@" .. files.lua[index]))()
+    end
+    for _, path in ipairs(files.vim) do
+      vim.cmd.source(path)
+    end
   end
-  for _, path in ipairs(files.vim) do
-    vim.cmd.source(path)
-  end
-  return uv.hrtime() - began
 end
 
 return M

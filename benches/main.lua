@@ -19,6 +19,13 @@ local stats = require("benches.stats")
 -- trust its time stamps (fixture.settle makes sure).
 local names = { "startup", "cold", "scale", "many_files", "stall", "warm", "own_time" }
 
+-- `print` goes to stderr in `nvim -l`.
+---@param line string
+local function say(line)
+  io.stdout:write(line, "\n")
+  io.stdout:flush()
+end
+
 ---@param ns number
 ---@return string
 local function duration(ns)
@@ -51,7 +58,7 @@ local function report(figure)
   end
   local ratio = stats.median(ratios)
   local ok = ratio <= figure.limit
-  print(
+  say(
     left(figure.title, 50)
       .. ("%6.3f  ≤ %-5s %-5s"):format(ratio, figure.limit, ok and "ok" or "MISS")
       .. right(("%.3f – %.3f"):format(stats.quantile(ratios, 0.25), stats.quantile(ratios, 0.75)), 15)
@@ -67,7 +74,7 @@ local missed = 0
 local home = fixture.build()
 local ok, problem = xpcall(function()
   local version = vim.version()
-  print(
+  say(
     ("Neovim %d.%d.%d, %d cores, load %.1f"):format(
       version.major,
       version.minor,
@@ -76,8 +83,8 @@ local ok, problem = xpcall(function()
       (vim.uv.loadavg())
     )
   )
-  print("medians of interleaved pairs; a ratio is ours to the floor's within a pair\n")
-  print(left("", 50) .. " ratio  limit             quartiles       ours      floor  pairs")
+  say("medians of interleaved pairs; a ratio is ours to the floor's within a pair\n")
+  say(left("", 50) .. " ratio  limit             quartiles       ours      floor  pairs")
   for _, name in ipairs(names) do
     if name:find(vim.env.FIGURE or "", 1, true) then
       for _, figure in ipairs(require("benches." .. name).measure(home)) do
@@ -91,5 +98,5 @@ if not ok then
   io.stderr:write(problem, "\n")
   os.exit(1)
 end
-print(("\n%d over the limit; measured in %.0f s"):format(missed, (vim.uv.hrtime() - began) / 1e9))
+say(("\n%d over the limit; measured in %.0f s"):format(missed, (vim.uv.hrtime() - began) / 1e9))
 os.exit(missed > 0 and 1 or 0)

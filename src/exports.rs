@@ -65,10 +65,7 @@ fn export<A: FromLuaMulti + 'static, R: IntoLuaMulti + 'static>(
     work: fn(&'static Session, &Lua, A) -> mlua::Result<R>,
 ) -> mlua::Result<Function> {
     lua.create_function(move |lua, arguments: MultiValue| {
-        let call = || {
-            let session = Session::get().map_err(mlua::Error::external)?;
-            work(session, lua, A::from_lua_multi(arguments, lua)?)?.into_lua_multi(lua)
-        };
+        let call = || work(Session::get(), lua, A::from_lua_multi(arguments, lua)?)?.into_lua_multi(lua);
         match catch_unwind(AssertUnwindSafe(call)) {
             Ok(Ok(values)) => Ok(values),
             Ok(Err(error)) => (Nil, LuaError(own_error(&error))).into_lua_multi(lua),

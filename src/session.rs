@@ -4,7 +4,8 @@
 //! and never dropped: dropping the runtime would join threads that may be stuck in a dead mount.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
 
 use engine::contexts::{ContextId, Contexts};
 use engine::error::{Error, ErrorKind};
@@ -20,7 +21,8 @@ use crate::main_loop::{MainLoop, Reply};
 const FILE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
 
 pub(crate) struct Session {
-    tokio: tokio::runtime::Runtime,
+    /// Made by the first load, on a thread of its own: making threads takes longer than all else that `setup` does.
+    tokio: OnceLock<tokio::runtime::Runtime>,
     engine: Engine,
     pub(crate) main_loop: MainLoop,
     state: Mutex<State>,
@@ -56,26 +58,18 @@ pub(crate) struct Committed {
 
 impl Session {
     /// The session of this process.
-    ///
-    /// # Errors
-    /// When the operating system gives no thread.
-    pub(crate) fn get() -> Result<&'static Self, Error> {
-        static SESSION: LazyLock<Result<Session, Error>> = LazyLock::new(Session::start);
-        SESSION.as_ref().map_err(Clone::clone)
-    }
-
-    fn start() -> Result<Self, Error> {
-        // The default hook prints to stderr, which is the user's screen. Panics are reported where they are caught.
-        std::panic::set_hook(Box::new(|_| {}));
-        let tokio = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("project-config")
-            .on_thread_start(crate::sys::yield_to_editor)
-            .enable_time()
-            .build()
-            .map_err(|error| Error::new(ErrorKind::Runtime(format!("cannot start a thread: {error}"))))?;
-        let engine = Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES)));
-        Ok(Self { tokio, engine, main_loop: MainLoop::new(), state: Mutex::default() })
+    pub(crate) fn get() -> &'static Self {
+        static SESSION: LazyLock<Session> = LazyLock::new(|| {
+            // The default hook prints to stderr, which is the user's screen. Panics are reported where they are caught.
+            std::panic::set_hook(Box::new(|_| {}));
+            Session {
+                tokio: OnceLock::new(),
+                engine: Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES))),
+                main_loop: MainLoop::new(),
+                state: Mutex::default(),
+            }
+        });
+        &SESSION
     }
 
     /// Begins anew: ends every load, forgets every context, and makes the first one.
@@ -112,8 +106,48 @@ impl Session {
     }
 
     fn start_run(&'static self, state: &mut State, run: RunId, request: Request) {
+        if let Some(tokio) = self.tokio.get() {
+            state.planning.insert(run, self.plan(tokio, run, request));
+            return;
+        }
+        let first = move || {
+            crate::sys::yield_to_editor();
+            match self.runtime() {
+                Ok(tokio) => {
+                    let mut state = self.state();
+                    if state.loads.is_live(run) {
+                        state.planning.insert(run, self.plan(tokio, run, request));
+                    }
+                }
+                Err(error) => self.main_loop.post([Reply::Failed(run, no_thread(&error))]),
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(first) {
+            self.main_loop.post([Reply::Failed(run, no_thread(&error))]);
+        }
+    }
+
+    /// The runtime, made now if need be; by one thread, should several come at once.
+    fn runtime(&self) -> std::io::Result<&tokio::runtime::Runtime> {
+        if self.tokio.get().is_none() {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("project-config")
+                .on_thread_start(crate::sys::yield_to_editor)
+                .enable_time()
+                .build()?;
+            // Another first load may have been quicker; its runtime is as good.
+            if let Err(superfluous) = self.tokio.set(runtime) {
+                superfluous.shutdown_background();
+            }
+        }
+        Ok(self.tokio.get().expect("it has just been set"))
+    }
+
+    /// Starts to plan. The result is delivered on another thread, which has to wait as long as the caller holds the state.
+    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, request: Request) -> tokio::task::AbortHandle {
         let promise = Promise { session: self, run, kept: false };
-        let _runtime = self.tokio.enter();
+        let _context = tokio.enter();
         let shown = |project: &_| self.state().contexts.shown(project);
         let watch = self.engine.start(request, shown, move |result| {
             promise.keep(result.map(|plan| {
@@ -122,7 +156,7 @@ impl Session {
                 Planned { change, plan: Arc::new(plan), base }
             }));
         });
-        state.planning.insert(run, self.tokio.spawn(watch).abort_handle());
+        tokio.spawn(watch).abort_handle()
     }
 
     /// Binds a planned run to its context. `None` if the run was cancelled.
@@ -232,6 +266,10 @@ impl State {
             live
         });
     }
+}
+
+fn no_thread(error: &std::io::Error) -> Error {
+    Error { errno: error.raw_os_error(), ..ErrorKind::Runtime(format!("the system gives no thread: {error}")).into() }
 }
 
 /// The duty to tell the main loop how planning ended, kept even when planning panics.

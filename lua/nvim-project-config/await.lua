@@ -14,12 +14,12 @@ end
 
 ---@return boolean
 local function runs_in_nio()
-  local tasks = package.loaded["nio.tasks"]
+  local tasks = package.loaded["nio.tasks"] --[[@as any]]
   return tasks ~= nil and tasks.current_task() ~= nil
 end
 
 --- Yields until the awaitable answers, and returns what it answered. Only inside a coroutine.
----@param awaitable fun(step: fun(...))
+---@param awaitable fun(step: fun(...): any)
 ---@return any ...
 function M.await(awaitable)
   local co = assert(coroutine.running(), "await: not in a coroutine")

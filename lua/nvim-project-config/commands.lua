@@ -30,10 +30,10 @@ local function info()
     echo({ { "No project is loaded. :ProjectConfig load loads the one you are in, from " .. dir .. "." } })
     return
   end
-  local report = ctx._report
+  local report, name = ctx._report, ctx.project_name --[[@as string]]
   local chunks = {
     { "project ", "Title" },
-    { ctx.project_name },
+    { name },
     { "\nroot    ", "Title" },
     { ctx.project_root },
     { "\nfiles   ", "Title" },

@@ -126,7 +126,7 @@ end
 ---@param base? project_config.Config
 ---@return project_config.Config
 function M.resolve(given, base)
-  return resolve(M.schema, given or {}, base or {}, "")
+  return resolve(M.schema, given or {}, base or {}, "") --[[@as project_config.Config]]
 end
 
 return M

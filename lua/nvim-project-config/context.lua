@@ -23,7 +23,7 @@ end
 ---@param options project_config.Config
 ---@return project_config.Context
 function M.new(id, options)
-  local ctx = { _id = id }
+  local ctx = { _id = id } --[[@as any]]
   for key, value in pairs(options) do
     ctx[key] = type(value) == "table" and key ~= "pipeline" and vim.deepcopy(value) or value
   end

@@ -67,11 +67,11 @@ end
 
 --- Tells the user: through their hook, else by one notification for each cause.
 ---@param err project_config.Error
----@param ctx project_config.Context
----@param hook? fun(err: project_config.Error, ctx: project_config.Context, file?: string)
+---@param ctx? project_config.Context none if there is no hook
+---@param hook? project_config.ErrorHook
 function M.report(err, ctx, hook)
   if hook then
-    local ok, problem = xpcall(hook, M.thrown, err, ctx, err.path)
+    local ok, problem = xpcall(hook, M.thrown, err, ctx --[[@as project_config.Context]], err.path)
     if ok then
       return
     end

@@ -132,7 +132,7 @@ function M.clear(ctx)
     local errors = require("nvim-project-config.errors")
     local ok, err = xpcall(ctx.on_clear, errors.thrown, ctx)
     if not ok then
-      errors.report(err, ctx, ctx.on_error)
+      errors.report(err --[[@as project_config.Error]], ctx, ctx.on_error)
     end
   end
   loading.unbind(ctx)
@@ -176,4 +176,4 @@ return setmetatable(M, {
       return loading.context()
     end
   end,
-})
+}) --[[@as project_config.Module]]

@@ -99,7 +99,7 @@ function M.show(run_id, ctx, change, may_go_on)
     ctx.json = {}
   end
   if change ~= "none" then
-    local edits = native.get().edits(run_id)
+    local edits = native.get().edits(run_id) --[[@as project_config.Edit[] ]]
     local values = {}
     if not build(run_id, values, may_go_on) then
       return false

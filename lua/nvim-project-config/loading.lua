@@ -45,10 +45,10 @@ end
 function M.begin(options)
   setup_options = options
   local lib, failure = native.get()
-  current = context.new(lib and lib.setup() or 0, options)
-  contexts = { [current._id] = current }
+  local ctx = context.new(lib and lib.setup() or 0, options)
+  current, contexts = ctx, { [ctx._id] = ctx }
   M.sweep()
-  return current, failure
+  return ctx, failure
 end
 
 --- The context with this id: a known one, else the draft if it is the one, else a new one.
@@ -152,6 +152,7 @@ function M.submit(what)
 
   local config_dir = options.config_dir
   if type(config_dir) == "function" then
+    ---@type boolean, any
     local ok, result = xpcall(config_dir, thrown, ctx)
     if ok and type(result) ~= "string" then
       ok, result = false, thrown("config_dir: expected a string from the function, got " .. type(result))
@@ -161,15 +162,15 @@ function M.submit(what)
     end
     config_dir = result
   end
-  config_dir = absolute(config_dir, cwd)
-  if not config_dir then
+  local used = absolute(config_dir, cwd)
+  if not used then
     return refuse(nowhere(problem), options)
   end
 
   local options_id = identity_of(options)
   local awaitable, request, run_id, behind = lib.load_await({
     start_dir = start_dir,
-    config_dir = config_dir,
+    config_dir = used,
     executors = options.executors,
     stages = options.pipeline,
     options = options_id,

@@ -8,7 +8,7 @@ local M = {}
 local INTERFACE = 1
 
 --- The plugin's own work holds the main loop for at most this long at a time.
-local SLICE_NS = 3e6
+local SLICE_NS = 3000000
 
 local uv = vim.uv
 
@@ -87,7 +87,7 @@ local function attach(lib, path)
   async:unref()
   local in_thread = vim.env.NVIM_PROJECT_CONFIG_WAKE == "thread"
   if not lib.attach(async, M.callbacks, M.error_metatable, in_thread) then
-    uv.new_thread(function(library_path, handle)
+    uv.new_thread({}, function(library_path, handle)
       local waiter = assert(package.loadlib(library_path, "luaopen_nvim_project_config"))()
       while waiter.wait() == true do
         handle:send()

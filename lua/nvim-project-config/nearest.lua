@@ -7,6 +7,7 @@ local M = {}
 ---@param b string
 ---@return integer
 local function distance(a, b)
+  ---@type table<integer, integer>
   local row = {}
   for j = 0, #b do
     row[j] = j
@@ -24,7 +25,7 @@ end
 
 ---@param known string[]
 ---@param word string
----@return string? nearest, integer distance
+---@return string? nearest, number distance infinite if none is known
 local function nearest(known, word)
   local best, best_distance = nil, math.huge
   for _, candidate in ipairs(known) do

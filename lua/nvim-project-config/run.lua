@@ -15,11 +15,11 @@ local M = {}
 local runs = loading.runs
 
 --- The run that a coroutine works for.
----@type table<thread, project_config.Run>
+---@type table<thread, project_config.BegunRun>
 local run_of = setmetatable({}, { __mode = "k" })
 
 --- The coroutines of runs that are on the stack of the main thread, innermost last.
----@type { co: thread, run: project_config.Run }[]
+---@type { co: thread, run: project_config.BegunRun }[]
 local entered = {}
 
 --- Calls that may be waiting in a place where no answer can come: the coroutine that made the call.
@@ -42,7 +42,7 @@ local function is_on_stack(co)
 end
 
 --- The coroutine and the run on whose behalf the code that calls this runs.
----@return thread?, project_config.Run?
+---@return thread?, project_config.BegunRun?
 local function requester()
   local co = coroutine.running()
   if co and run_of[co] then
@@ -67,7 +67,7 @@ function M.running_context()
   return run and run.ctx
 end
 
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param co thread
 local function enter(run, co)
   entered[#entered + 1] = { co = co, run = run }
@@ -87,7 +87,7 @@ end
 
 --- Goes on with a run that gave the loop back. Not with one whose file waits for something of its own: that file will be resumed
 --- by whatever it waits for.
----@param run project_config.Run
+---@param run project_config.BegunRun
 local function go_on(run)
   if not run.paused then
     return
@@ -95,14 +95,15 @@ local function go_on(run)
   run.paused = false
   local ok, problem = enter(run, run.thread)
   if not ok then
-    local err = errors.new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
+    local err =
+      errors.new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
     errors.report(err, run.ctx, run.options.on_error)
     finish(run, nil, err)
   end
 end
 
 --- Gives the loop back until the next `resume` reply. False if the run was cancelled meanwhile.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@return boolean
 local function pause(run)
   run.paused = true
@@ -112,14 +113,14 @@ end
 
 --- For a run whose file waited for something of its own: what resumed it is below us on the stack, which is neither the place for the
 --- other files nor known to be ours. False if the run was cancelled meanwhile.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@return boolean
 local function come_back(run)
   native.get().resume(run.id)
   return pause(run)
 end
 
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param err project_config.Error
 local function problem_in_file(run, err)
   table.insert(run.report.errors, err)
@@ -127,7 +128,7 @@ local function problem_in_file(run, err)
 end
 
 --- Runs one file, in the coroutine of the caller, and notes how that went.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param kind project_config.Kind
 ---@param name string of the kind
 ---@param path string
@@ -149,12 +150,12 @@ local function run_file(run, kind, name, path, content)
     run.loaded[path] = true
     errors.forget(path)
   else
-    problem_in_file(run, err)
+    problem_in_file(run, err --[[@as project_config.Error]])
   end
 end
 
 --- Runs one file in a coroutine of its own.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param ... any the other arguments of `run_file`
 local function start_file(run, ...)
   local arguments = { ... }
@@ -171,7 +172,7 @@ local function start_file(run, ...)
 end
 
 --- Runs the planned files, kind by kind. False if the run was cancelled.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param count integer
 ---@return boolean
 local function run_files(run, count)
@@ -213,7 +214,7 @@ local function run_files(run, count)
 end
 
 --- The body of a run's coroutine.
----@param run project_config.Run
+---@param run project_config.BegunRun
 ---@param found project_config.Commit
 local function execute(run, found)
   for _, err in ipairs(found.problems) do
@@ -233,6 +234,7 @@ local function begin(run)
   if not found then
     return
   end
+  ---@cast run project_config.BegunRun
   local ctx = loading.context_of(found.context, run.draft)
   run.ctx, run.loaded = ctx, {}
   run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
@@ -258,7 +260,7 @@ end
 local function call(run, callback, ...)
   local ok, err = xpcall(callback, errors.thrown, ...)
   if not ok then
-    errors.report(err, run and (run.ctx or run.draft), run and run.options.on_error)
+    errors.report(err --[[@as project_config.Error]], run and (run.ctx or run.draft), run and run.options.on_error)
   end
 end
 
@@ -338,7 +340,7 @@ M.handlers = {
   resume = function(id)
     local run = runs[id]
     if run then
-      go_on(run)
+      go_on(run --[[@as project_config.BegunRun]])
     end
   end,
   check_wait = function(request)
@@ -377,8 +379,8 @@ function M.check_for_deadlock(run, request, behind, yields)
     return
   end
   local on_stack = false
-  for worker, run in pairs(run_of) do
-    on_stack = on_stack or (run.id == behind and is_on_stack(worker))
+  for worker, other in pairs(run_of) do
+    on_stack = on_stack or (other.id == behind and is_on_stack(worker))
   end
   local ahead = behind and runs[behind]
   local never = ahead ~= nil and awaits(ahead, own)

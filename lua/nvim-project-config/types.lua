@@ -63,7 +63,9 @@
 ---@field _last_project_json? string where new settings are written
 ---@field _id integer
 ---@field _report project_config.Report
----@field _config_dir? { option: string|fun(ctx: project_config.Context): string, used: string }
+---@field _config_dir? { used: string, option: string|fun(ctx: project_config.Context): string }
+---@field _shows_json? boolean a load has put its document into `json`
+---@field _clearing? boolean its `on_clear` runs
 
 ---@class project_config.Project
 ---@field root string
@@ -94,17 +96,21 @@
 ---@field at_startup boolean
 ---@field pending integer files that have begun and not ended
 ---@field ctx? project_config.Context
----@field report? project_config.Report becomes the context's
----@field loaded? table<string, true> becomes the context's `_files_loaded`
----@field paused? boolean it waits for a `resume` reply
----@field thread? thread
 ---@field awaited? integer the run that a file of this run awaits
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
+
+--- A run whose execution has begun.
+---@class project_config.BegunRun: project_config.Run
+---@field ctx project_config.Context
+---@field report project_config.Report becomes the context's
+---@field loaded table<string, true> becomes the context's `_files_loaded`
+---@field paused boolean it waits for a `resume` reply
+---@field thread thread
 
 --- A kind of files and who runs them.
 ---@class project_config.Kind
 ---@field async boolean
----@field runners project_config.FileRunner[] one after the other
+---@field runners (fun(ctx: project_config.Context, path: string, content: string))[] one after the other
 
 --- A call of `load`.
 ---@class project_config.Submission

@@ -171,14 +171,14 @@ end)
 describe(":ProjectConfig with anything else", function()
   it("says what is known", function()
     local child = workspace.new():open("alpha")
-    for _, arguments in ipairs({ "restart", "edit toml", "load now" }) do
+    for _, arguments in ipairs({ "refresh", "edit toml", "load now" }) do
       -- In a script an error message ends the command that showed it.
       child:lua("pcall(vim.cmd, ...)", "ProjectConfig " .. arguments)
     end
     local seen = child:notifications()
     assert.are.equal(3, #seen)
     for index, expected in ipairs({
-      { "restart", "clear, edit, info, load" },
+      { "refresh", "clear, edit, info, load" },
       { "edit", "json, lua, vim" },
       { "load", "nothing" },
     }) do

@@ -81,13 +81,10 @@ describe("loading.on = startup", function()
 
   it("loads once even when setup is called twice", function()
     local w = workspace.new({ config = CONFIG })
-    local child = w:open(
-      "alpha",
-      {
-        setup = options("startup"),
-        after = "npc.setup(vim.tbl_extend('force', options, " .. options("startup") .. "))",
-      }
-    )
+    local child = w:open("alpha", {
+      setup = options("startup"),
+      after = "npc.setup(vim.tbl_extend('force', options, " .. options("startup") .. "))",
+    })
     child:wait("#events == 2")
     child:lua("idle()")
     assert.are.equal(2, child:lua("return #events"))

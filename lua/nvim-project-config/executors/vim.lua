@@ -11,7 +11,7 @@ local errors = require("nvim-project-config.errors")
 local function line_of(throwpoint, path)
   local _, name_end = throwpoint:find("script " .. path, 1, true)
   local rest = name_end and throwpoint:sub(name_end + 1) or throwpoint
-  return tonumber(rest:match("^%[(%d+)%]") or rest:match("line (%d+)$"))
+  return tonumber(rest:match("^%[(%d+)%]") or rest:match("line (%d+)$")) --[[@as integer?]]
 end
 
 --- Sources one file. Raises an error with path and line.
