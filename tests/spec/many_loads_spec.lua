@@ -55,7 +55,7 @@ describe("many equal loads at once", function()
         ["alpha.json"] = '{"round": 1}',
         ["alpha.lua"] = [[
       _G.held = _G.held or {}
-      table.insert(held, coroutine.running())
+      table.insert(held, (coroutine.running()))
       if #held == 1 then coroutine.yield() end
     ]],
       },
