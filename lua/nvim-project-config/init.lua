@@ -21,7 +21,7 @@ local function ensure_setup()
 end
 
 local function load_automatically()
-  loading.submit({ automatic = true })(function() end)
+  loading.submit({ automatic = true }, function() end)
 end
 
 --- Loads at the first file.
@@ -90,7 +90,7 @@ function M.load(what, callback)
   local asked = submission(what)
   local function submit()
     ensure_setup()
-    loading.submit(asked)(callback or function() end)
+    loading.submit(asked, callback or function() end)
   end
   if vim.in_fast_event() then
     vim.schedule(submit)

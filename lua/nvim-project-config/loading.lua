@@ -121,17 +121,19 @@ local function nowhere(problem)
   return require("nvim-project-config.errors").new("not_found", text)
 end
 
---- Asks for a load. Returns an awaitable for `ctx|nil, err`.
+--- Asks for a load. The answer, `ctx|nil, err`, goes to the callback; without one, an awaitable for it is returned.
 ---
 --- Raises an error for invalid options.
 ---@param what project_config.Submission
----@return fun(step: fun(ctx?: project_config.Context, err?: project_config.Error))
-function M.submit(what)
+---@param callback? fun(ctx?: project_config.Context, err?: project_config.Error)
+---@return (fun(step: fun(ctx?: project_config.Context, err?: project_config.Error)))?
+function M.submit(what, callback)
   local lib, failure = native.get()
   local cwd, problem = vim.uv.cwd()
   local ctx = what.ctx or (lib and context_around(cwd or "") or current) --[[@as project_config.Context]]
   local function refuse(err, options)
-    return require("nvim-project-config.errors").refusal(err, ctx, (options or ctx).on_error)
+    local awaitable = require("nvim-project-config.errors").refusal(err, ctx, (options or ctx).on_error)
+    return callback and awaitable(callback) or awaitable
   end
   if not lib then
     return refuse(failure)
@@ -168,7 +170,7 @@ function M.submit(what)
   end
 
   local options_id = identity_of(options)
-  local awaitable, request, run_id, behind = lib.load_await({
+  local submission = {
     start_dir = start_dir,
     config_dir = used,
     executors = options.executors,
@@ -178,9 +180,19 @@ function M.submit(what)
     trust_mtime = options.cache.trust_mtime,
     timeout_ms = options.cache.timeout_ms,
     max_file_size = options.cache.max_file_size,
-  })
-  if not awaitable then
-    return refuse(request, options)
+  }
+  local awaitable, request, run_id, behind
+  if callback then
+    request, run_id, behind = lib.load(submission)
+    if not request then
+      return refuse(run_id, options)
+    end
+    native.callbacks[request] = callback
+  else
+    awaitable, request, run_id, behind = lib.load_await(submission)
+    if not awaitable then
+      return refuse(request, options)
+    end
   end
   M.runs[run_id] = M.runs[run_id]
     or {
