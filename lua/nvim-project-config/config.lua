@@ -47,7 +47,7 @@ end
 ---@param base? project_config.Config
 ---@return project_config.Config
 function M.resolve(given, base)
-  base = base or M.defaults(M.schema)
+  base = base or M.defaults(M.schema) --[[@as project_config.Config]]
   if given == nil or (type(given) == "table" and next(given) == nil) then
     return base
   end

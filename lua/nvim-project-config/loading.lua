@@ -126,7 +126,7 @@ end
 --- Raises an error for invalid options.
 ---@param what project_config.Submission
 ---@param callback? fun(ctx?: project_config.Context, err?: project_config.Error)
----@return (fun(step: fun(ctx?: project_config.Context, err?: project_config.Error)))?
+---@return fun(step: fun(ctx?: project_config.Context, err?: project_config.Error))
 function M.submit(what, callback)
   local lib, failure = native.get()
   local cwd, problem = vim.uv.cwd()
@@ -181,7 +181,7 @@ function M.submit(what, callback)
     timeout_ms = options.cache.timeout_ms,
     max_file_size = options.cache.max_file_size,
   }
-  local awaitable, request, run_id, behind
+  local awaitable, request, run_id, behind ---@type any, any, any, any
   if callback then
     request, run_id, behind = lib.load(submission)
     if not request then
@@ -209,7 +209,7 @@ function M.submit(what, callback)
   end
   local execution = package.loaded["nvim-project-config.run"]
   if execution and execution.requester() then
-    require("nvim-project-config.deadlock").check(run_id, request, behind, what.yields or false)
+    require("nvim-project-config.deadlock").check(run_id --[[@as integer]], request, behind, what.yields or false)
   end
   return awaitable
 end

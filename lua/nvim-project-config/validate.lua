@@ -99,7 +99,7 @@ end
 ---@param base project_config.Config
 ---@return project_config.Config
 function M.resolve(given, base)
-  return resolve(config.schema, given, base, "")
+  return resolve(config.schema, given, base, "") --[[@as project_config.Config]]
 end
 
 return M
