@@ -209,7 +209,12 @@ function M.submit(what, callback)
   end
   local execution = package.loaded["nvim-project-config.run"]
   if execution and execution.requester() then
-    require("nvim-project-config.deadlock").check(run_id --[[@as integer]], request, behind, what.yields or false)
+    require("nvim-project-config.deadlock").check(
+      run_id --[[@as integer]],
+      request --[[@as integer]],
+      behind,
+      what.yields or false
+    )
   end
   return awaitable
 end
