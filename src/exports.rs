@@ -36,6 +36,7 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("detach", export(lua, detach)?),
         ("wait", export(lua, wait)?),
         ("wake", export(lua, wake)?),
+        ("has_replies", export(lua, has_replies)?),
         ("drain", export(lua, drain)?),
         ("setup", export(lua, setup)?),
         ("create_context", export(lua, create_context)?),
@@ -113,6 +114,11 @@ fn wait(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<bool> {
 fn wake(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<()> {
     session.main_loop.wake.wake();
     Ok(())
+}
+
+/// `has_replies()`: whether `drain` would return something.
+fn has_replies(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<bool> {
+    Ok(session.main_loop.has_replies())
 }
 
 /// `drain()`: the next reply as `event, id, …`, or nothing.

@@ -48,6 +48,11 @@ impl MainLoop {
         self.wake.wake();
     }
 
+    /// Whether there is anything to take: a wake-up may come for what has been taken already.
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.replies.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
     /// Takes the oldest reply. If there are more, the loop is woken again: the receiver may run a callback that waits, and what
     /// it waits for may be among them.
     pub(crate) fn take(&self) -> Option<Reply> {

@@ -74,7 +74,7 @@ local function drain()
 end
 
 local function on_wake()
-  if not drain_scheduled then
+  if not drain_scheduled and assert(library).has_replies() then
     drain_scheduled = true
     vim.schedule(drain)
   end

@@ -129,6 +129,7 @@
 ---@field detach fun()
 ---@field wait fun(): boolean
 ---@field wake fun()
+---@field has_replies fun(): boolean
 ---@field drain fun(): string?, any, any, any
 ---@field setup fun(): integer
 ---@field create_context fun(): integer
