@@ -5,23 +5,38 @@ local function errors()
   return require("nvim-project-config.errors")
 end
 
+--- What was compiled last, by path. A chunk has no state of its own but its environment.
+---@type table<string, { content: string, chunk: function }>
+local compiled = {}
+
+--- Compiles a file, unless it is the same as at the last load. Raises an error with path and line.
+---@param path string
+---@param content string
+---@return function
+local function compile(path, content)
+  local last = compiled[path]
+  if last and last.content == content and getfenv(last.chunk) == _G then
+    return last.chunk
+  end
+  if content:byte() == 0x1b then
+    error(errors().new("syntax", path .. ": is LuaJIT bytecode; only source text is run", { path = path }), 0)
+  end
+  -- As `dofile` does: a first line that starts with `#` is for the shell.
+  local text = content:byte() == 0x23 and "--" .. content or content
+  local chunk, problem = load(text, "@" .. path, "t")
+  if not chunk then
+    error(errors().uncompiled(problem --[[@as string]], path), 0)
+  end
+  compiled[path] = { content = content, chunk = chunk }
+  return chunk
+end
+
 --- Runs one file; a function that it returns is called with the context. Raises an error with path and line.
 ---@param ctx project_config.Context
 ---@param path string
 ---@param content string
 return function(ctx, path, content)
-  if content:byte() == 0x1b then
-    error(errors().new("syntax", path .. ": is LuaJIT bytecode; only source text is run", { path = path }), 0)
-  end
-  if content:byte() == 0x23 then
-    -- As `dofile` does: a first line that starts with `#` is for the shell.
-    content = "--" .. content
-  end
-  local chunk, problem = load(content, "@" .. path, "t")
-  if not chunk then
-    error(errors().uncompiled(problem --[[@as string]], path), 0)
-  end
-  local result = chunk()
+  local result = compile(path, content)()
   if type(result) == "function" then
     result(ctx)
   end
