@@ -167,8 +167,7 @@ impl Session {
         let plan = Arc::clone(&planned.plan);
         let context = contexts.bind(draft, plan.project());
         let shown = contexts.shown(plan.project());
-        if shown.as_ref().map(|plan| &plan.json as *const _) != planned.base.as_ref().map(|base| &base.json as *const _)
-        {
+        if shown.as_ref().map(Arc::as_ptr) != planned.base.as_ref().map(Arc::as_ptr) {
             // Another run of the same project was faster.
             planned.change = Change::between(shown.as_ref().map(|shown| &shown.json), &plan.json);
         }
