@@ -7,7 +7,7 @@
 #[cfg(unix)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use lru::LruCache;
@@ -15,7 +15,7 @@ use lru::LruCache;
 use crate::error::{Error, Result};
 use crate::fingerprint::{Fingerprint, Timestamp};
 use crate::json::{self, Value};
-use crate::open::{ConfigDir, Limits, Snapshot};
+use crate::open::{ConfigDir, Limits, Links, Place, Snapshot};
 
 /// What an entry costs beside its content and path, in bytes.
 const ENTRY_OVERHEAD: u64 = 512;
@@ -28,7 +28,7 @@ const DOCUMENT_FACTOR: u64 = 8;
 #[derive(Debug)]
 pub struct FileEntry {
     /// Absolute path.
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// Its bytes.
     pub content: Vec<u8>,
     verified: Mutex<Verified>,
@@ -44,7 +44,7 @@ struct Verified {
 }
 
 impl FileEntry {
-    fn new(path: PathBuf, snapshot: Snapshot) -> Self {
+    fn new(path: Arc<Path>, snapshot: Snapshot) -> Self {
         let Snapshot { content, fingerprint, read_at } = snapshot;
         Self { path, content, verified: Mutex::new(Verified { fingerprint, read_at }), json: OnceLock::new() }
     }
@@ -63,7 +63,7 @@ impl FileEntry {
     pub fn json(&self) -> &Result<Option<Arc<Value>>, Error> {
         self.json.get_or_init(|| match json::parse(&self.content) {
             Ok(document) => Ok(document.map(Arc::new)),
-            Err(error) => Err(error.at(&self.path)),
+            Err(error) => Err(error.at(&*self.path)),
         })
     }
 
@@ -76,7 +76,7 @@ impl FileEntry {
         let content = self.content.len() as u64;
         let may_be_parsed = self.path.extension().is_some_and(|kind| kind == "json" || kind == "jsonc");
         let content = if may_be_parsed { content.saturating_mul(DOCUMENT_FACTOR) } else { content };
-        content.saturating_add(ENTRY_OVERHEAD).saturating_add(2 * self.path.as_os_str().len() as u64)
+        content.saturating_add(ENTRY_OVERHEAD).saturating_add(self.path.as_os_str().len() as u64)
     }
 }
 
@@ -89,7 +89,7 @@ pub struct FileCache {
 
 #[derive(Debug)]
 struct Kept {
-    entries: LruCache<PathBuf, Arc<FileEntry>>,
+    entries: LruCache<Arc<Path>, Arc<FileEntry>>,
     bytes: u64,
 }
 
@@ -100,34 +100,44 @@ impl FileCache {
         Self { max_bytes, kept: Mutex::new(Kept { entries: LruCache::unbounded(), bytes: 0 }) }
     }
 
-    /// The current state of the config file at `relative` in `dir`; `None` where there is nothing. Blocking.
+    /// The current state of the config file at `place` in `dir`; `None` where there is nothing. Blocking.
     ///
     /// The same `Arc` as before means the same content: proved by the fingerprint, or read again and compared. Owner and mode are
     /// checked each time.
     ///
     /// # Errors
     ///
-    /// Each names the path. `NotAFile`, `TooLarge` (unread), `Untrusted`, `BrokenLink`, `Permission`, `Io`, and `InvalidArgument`
-    /// for a path that leads out of `dir`.
-    pub fn config_file(&self, dir: &ConfigDir, relative: &Path, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
-        let Some(stat) = dir.stat(relative)? else { return Ok(None) };
-        dir.check(&stat, relative, limits)?;
-        let path = dir.path().join(relative);
-        let cached = lock(&self.kept).entries.get(&path).cloned();
+    /// Each names the path. `NotAFile`, `TooLarge` (unread), `Untrusted`, `BrokenLink`, `Permission`, `Io`.
+    pub fn config_file(&self, dir: &ConfigDir, place: &Place, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
+        let cached = lock(&self.kept).entries.get(place.path()).cloned();
+        // Most files of a first load: what could be seen before they are opened is seen on the descriptor too. Whatever is
+        // not as listed takes the long way, which says what is wrong.
+        if cached.is_none()
+            && place.is_listed_as_file()
+            && let Ok(Some(snapshot)) = dir.read(place, Links::Refuse, limits)
+        {
+            return Ok(Some(self.keep_new(place, snapshot)));
+        }
+        let Some(stat) = dir.stat(place)? else { return Ok(None) };
+        ConfigDir::check(&stat, place, limits)?;
         if limits.trust_mtime
             && let Some(entry) = &cached
             && entry.is_proved_by(&stat.fingerprint)
         {
             return Ok(cached);
         }
-        let Some(snapshot) = dir.read(relative, limits)? else { return Ok(None) };
+        let Some(snapshot) = dir.read(place, Links::Follow, limits)? else { return Ok(None) };
         if let Some(entry) = cached.filter(|entry| entry.content == snapshot.content) {
             *lock(&entry.verified) = Verified { fingerprint: snapshot.fingerprint, read_at: snapshot.read_at };
             return Ok(Some(entry));
         }
-        let entry = Arc::new(FileEntry::new(path, snapshot));
+        Ok(Some(self.keep_new(place, snapshot)))
+    }
+
+    fn keep_new(&self, place: &Place, snapshot: Snapshot) -> Arc<FileEntry> {
+        let entry = Arc::new(FileEntry::new(Arc::clone(place.path()), snapshot));
         self.keep(Arc::clone(&entry));
-        Ok(Some(entry))
+        entry
     }
 
     fn keep(&self, entry: Arc<FileEntry>) {
@@ -137,7 +147,7 @@ impl FileCache {
             kept.entries.pop(&entry.path)
         } else {
             kept.bytes += weight;
-            kept.entries.put(entry.path.clone(), entry)
+            kept.entries.put(Arc::clone(&entry.path), entry)
         };
         kept.bytes -= replaced.map_or(0, |replaced| replaced.weight());
         while kept.bytes > self.max_bytes

@@ -21,6 +21,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::{Fingerprint, Timestamp};
@@ -46,6 +47,38 @@ pub struct ConfigDir {
     path: PathBuf,
 }
 
+/// Where a file of a [`ConfigDir`] is, or may be: a path that does not lead out of it.
+#[derive(Debug)]
+pub struct Place {
+    relative: PathBuf,
+    path: Arc<Path>,
+    listed: bool,
+}
+
+/// An entry of a directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) name: OsString,
+    /// The listing itself says that it is a regular file. Where this is `false`, it may still be one.
+    pub(crate) is_file: bool,
+}
+
+impl Place {
+    /// The absolute path.
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// Says that a listing called it a regular file, so that it may be opened without a look before.
+    pub(crate) fn listed_as_file(self, listed: bool) -> Self {
+        Self { listed, ..self }
+    }
+
+    pub(crate) fn is_listed_as_file(&self) -> bool {
+        self.listed
+    }
+}
+
 /// What a `stat` says of something in the directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Stat {
@@ -60,6 +93,13 @@ enum Kind {
     Link,
     /// Anything else, in words ("a FIFO").
     Other(&'static str),
+}
+
+/// Whether a link in a file's place is followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Links {
+    Follow,
+    Refuse,
 }
 
 /// Why a file's content may be somebody else's.
@@ -106,44 +146,54 @@ impl ConfigDir {
         &self.path
     }
 
-    /// The names of the entries of the sub-directory `relative` in byte order, hidden ones (leading dot) left out; `None` where
+    /// The place at `relative`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a path that leads out of the directory.
+    pub fn place(&self, relative: impl Into<PathBuf>) -> Result<Place> {
+        let relative = relative.into();
+        self.require_below(&relative)?;
+        Ok(Place { path: self.path.join(&relative).into(), relative, listed: false })
+    }
+
+    /// The entries of the sub-directory `relative` in byte order of their names, hidden ones (leading dot) left out; `None` where
     /// there is no such directory, or something else in its place.
     ///
     /// # Errors
     ///
     /// `InvalidArgument` for a path that leads out of the directory, `BrokenLink` for links in a circle, `Permission`, `Io`.
-    pub fn list(&self, relative: &Path) -> Result<Option<Vec<OsString>>> {
+    pub(crate) fn list(&self, relative: &Path) -> Result<Option<Vec<Listed>>> {
         self.require_below(relative)?;
-        match self.dir.names(relative) {
-            Ok(mut names) => {
-                names.retain(|name| !name.as_encoded_bytes().starts_with(b"."));
-                names.sort_unstable();
-                Ok(Some(names))
+        match self.dir.list(relative) {
+            Ok(mut entries) => {
+                entries.retain(|entry| !entry.name.as_encoded_bytes().starts_with(b"."));
+                entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                Ok(Some(entries))
             }
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(self.error(relative, &error)),
+            Err(error) => Err(located(&self.path.join(relative), &error)),
         }
     }
 
-    /// What lies at `relative`, links followed; `None` where there is nothing. One system call, two for a link.
+    /// What lies at `place`, links followed; `None` where there is nothing. One system call, two for a link.
     ///
     /// # Errors
     ///
-    /// As [`ConfigDir::list`]; `BrokenLink` for a link that leads nowhere, too.
-    pub(crate) fn stat(&self, relative: &Path) -> Result<Option<Stat>> {
-        self.require_below(relative)?;
-        let stat = match self.dir.stat(relative) {
+    /// `BrokenLink` for a link that leads nowhere or in a circle, `Permission`, `Io`.
+    pub(crate) fn stat(&self, place: &Place) -> Result<Option<Stat>> {
+        let stat = match self.dir.stat(&place.relative) {
             Ok(stat) => stat,
             Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(self.error(relative, &error)),
+            Err(error) => return Err(located(&place.path, &error)),
         };
         if stat.kind != Kind::Link {
             return Ok(Some(stat));
         }
-        match self.dir.stat_target(relative) {
+        match self.dir.stat_target(&place.relative) {
             Ok(target) => Ok(Some(target)),
-            Err(error) if is_absent(&error) => Err(Error::new(ErrorKind::BrokenLink).at(self.path.join(relative))),
-            Err(error) => Err(self.error(relative, &error)),
+            Err(error) if is_absent(&error) => Err(Error::new(ErrorKind::BrokenLink).at(&*place.path)),
+            Err(error) => Err(located(&place.path, &error)),
         }
     }
 
@@ -152,7 +202,7 @@ impl ConfigDir {
     /// # Errors
     ///
     /// `NotAFile`, `TooLarge`, `Untrusted`.
-    pub(crate) fn check(&self, stat: &Stat, relative: &Path, limits: &Limits) -> Result<()> {
+    pub(crate) fn check(stat: &Stat, place: &Place, limits: &Limits) -> Result<()> {
         let size = stat.fingerprint.size;
         let kind = match (stat.kind, stat.distrust) {
             (Kind::Other(what), _) => ErrorKind::NotAFile(what),
@@ -163,28 +213,28 @@ impl ConfigDir {
             (Kind::Regular, Some(distrust)) => ErrorKind::Untrusted(distrust.to_string()),
             (Kind::Regular, None) => return Ok(()),
         };
-        Err(Error::new(kind).at(self.path.join(relative)))
+        Err(Error::new(kind).at(&*place.path))
     }
 
-    /// Opens, checks on the descriptor and reads the file at `relative`; `None` where there is nothing (any more).
+    /// Opens, checks on the descriptor and reads the file at `place`; `None` where there is nothing (any more).
     ///
-    /// Call [`ConfigDir::stat`] and [`ConfigDir::check`] first: to open a device can have effects of its own.
+    /// Call [`ConfigDir::stat`] and [`ConfigDir::check`] first: to open a device can have effects of its own. Only a place that
+    /// is listed as a file may be opened without; a link that has come there meanwhile is not followed, but an error.
     ///
     /// # Errors
     ///
     /// As [`ConfigDir::check`], `BrokenLink`, `Permission`, and `Io`, also for a file that keeps changing while it is read.
-    pub(crate) fn read(&self, relative: &Path, limits: &Limits) -> Result<Option<Snapshot>> {
-        self.require_below(relative)?;
-        let located = |error| self.error(relative, &error);
+    pub(crate) fn read(&self, place: &Place, links: Links, limits: &Limits) -> Result<Option<Snapshot>> {
+        let located = |error| located(&place.path, &error);
         for _ in 0..ATTEMPTS {
             let read_at = Timestamp::now();
-            let file = match self.dir.open_file(relative) {
+            let file = match self.dir.open_file(&place.relative, links) {
                 Ok(file) => file,
                 Err(error) if is_absent(&error) => return Ok(None),
                 Err(error) => return Err(located(error)),
             };
             let before = self.dir.stat_file(&file).map_err(located)?;
-            self.check(&before, relative, limits)?;
+            Self::check(&before, place, limits)?;
             let fingerprint = before.fingerprint;
             let content = read_sized(&file, fingerprint.size).map_err(located)?;
             let after = self.dir.stat_file(&file).map_err(located)?;
@@ -193,7 +243,7 @@ impl ConfigDir {
             }
         }
         let text = "keeps changing while it is read; load again when nothing writes to it";
-        Err(Error::new(ErrorKind::Io(text.into())).at(self.path.join(relative)))
+        Err(Error::new(ErrorKind::Io(text.into())).at(&*place.path))
     }
 
     /// An absolute path would be opened as it is, whatever the directory.
@@ -203,10 +253,6 @@ impl ConfigDir {
         }
         let text = format!("{} is not a path below {}", relative.display(), self.path.display());
         Err(ErrorKind::InvalidArgument(text).into())
-    }
-
-    fn error(&self, relative: &Path, error: &io::Error) -> Error {
-        located(&self.path.join(relative), error)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The result of planning a load, as data: which project, which files with their bytes in the order they will run, the merged
 //! JSON, and what went wrong. Nothing has been run; a plan can also just be shown.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ pub struct Project {
 #[derive(Debug, Clone)]
 pub struct PlannedFile {
     /// Absolute path below `config_dir`.
-    pub path: PathBuf,
+    pub path: Arc<Path>,
     /// Index into [`Plan::kinds`].
     pub kind: usize,
     /// Index into [`Plan::projects`] of the project it belongs to.
@@ -89,11 +89,11 @@ impl Plan {
         let own = self.files.iter().filter(|file| self.kind(file).merged && file.layer == innermost);
         let mut last = None;
         for file in own {
-            if file.path == own_file {
+            if *file.path == *own_file {
                 return own_file;
             }
             last = Some(&file.path);
         }
-        last.cloned().unwrap_or(own_file)
+        last.map_or(own_file, |last| last.to_path_buf())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
 
 use tempfile::TempDir;
 
@@ -35,8 +36,12 @@ impl Fixture {
         fs::write(self.at(name), content).unwrap();
     }
 
+    fn try_load(&self, name: &str, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
+        self.cache.config_file(&self.dir, &self.dir.place(name).unwrap(), limits)
+    }
+
     fn load_with(&self, name: &str, limits: &Limits) -> Arc<FileEntry> {
-        self.cache.config_file(&self.dir, Path::new(name), limits).unwrap().unwrap()
+        self.try_load(name, limits).unwrap().unwrap()
     }
 
     fn load(&self, name: &str) -> Arc<FileEntry> {
@@ -66,7 +71,7 @@ fn an_unchanged_file_is_the_same_entry() {
     let fixture = Fixture::new();
     fixture.write("a.lua", "return 1");
     let first = fixture.load("a.lua");
-    assert_eq!(first.path, fixture.at("a.lua"));
+    assert_eq!(*first.path, *fixture.at("a.lua"));
     assert_eq!(first.content, b"return 1");
     assert!(Arc::ptr_eq(&first, &fixture.load("a.lua")), "read again, for it is young");
     age(&first);
@@ -134,7 +139,7 @@ fn another_file_at_the_path_is_seen() {
     fs::rename(fixture.at("b.lua"), fixture.at("a.lua")).unwrap();
     assert_eq!(fixture.load("a.lua").content, b"new", "renamed over");
     fs::remove_file(fixture.at("a.lua")).unwrap();
-    assert!(fixture.cache.config_file(&fixture.dir, Path::new("a.lua"), &LIMITS).unwrap().is_none(), "removed");
+    assert!(fixture.try_load("a.lua", &LIMITS).unwrap().is_none(), "removed");
     fixture.write("a.lua", "newer");
     assert_eq!(fixture.load("a.lua").content, b"newer", "made anew");
 }
@@ -160,7 +165,7 @@ fn trust_and_size_are_judged_anew_each_time() {
     fixture.write("a.lua", "return 1");
     age(&fixture.load("a.lua"));
     let smaller = Limits { max_file_size: 7, ..LIMITS };
-    let refused = |limits| fixture.cache.config_file(&fixture.dir, Path::new("a.lua"), limits).unwrap_err().kind;
+    let refused = |limits| fixture.try_load("a.lua", limits).unwrap_err().kind;
     assert_eq!(refused(&smaller), ErrorKind::TooLarge { size: 8, limit: 7 });
     fs::set_permissions(&path, fs::Permissions::from_mode(0o606)).unwrap();
     assert_eq!(refused(&LIMITS).code(), "untrusted");
@@ -188,7 +193,7 @@ fn a_document_is_parsed_once_and_its_errors_name_the_file() {
 
 #[test]
 fn memory_is_bounded_and_the_least_recently_used_go_first() {
-    let weight = FileEntry::new(PathBuf::from("/"), snapshot_of(10_000)).weight();
+    let weight = FileEntry::new(Path::new("/").into(), snapshot_of(10_000)).weight();
     let fixture = Fixture::with_memory(3 * weight + weight / 2);
     for name in ["a.lua", "b.lua", "c.lua", "d.lua"] {
         fixture.write(name, &"x".repeat(10_000));
@@ -268,10 +273,7 @@ mod opens {
             fixture.load_with(name, &Limits { trust_mtime: false, ..LIMITS });
             assert_eq!(count(&watch), 1, "{name}: not trusted");
         }
-        fixture
-            .cache
-            .config_file(&fixture.dir, Path::new("a.lua"), &Limits { max_file_size: 1, ..LIMITS })
-            .unwrap_err();
+        fixture.try_load("a.lua", &Limits { max_file_size: 1, ..LIMITS }).unwrap_err();
         assert_eq!(count(&watch), 0, "too large");
     }
 }

@@ -3,12 +3,11 @@
 //! There a file in a directory cannot be a FIFO, a socket that blocks or a device, and access lists, not modes, say who may
 //! write; so nothing is found untrusted.
 
-use std::ffi::OsString;
 use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Kind, Stat};
+use super::{Kind, Links, Listed, Stat};
 use crate::error::ErrorKind;
 use crate::fingerprint::Fingerprint;
 
@@ -37,18 +36,23 @@ impl Dir {
         describe(&file.metadata()?)
     }
 
-    pub(super) fn open_file(&self, relative: &Path) -> io::Result<File> {
+    /// Links are followed in any case: the worst that can be at the end of one is a file.
+    pub(super) fn open_file(&self, relative: &Path, _: Links) -> io::Result<File> {
         File::open(self.path.join(relative))
     }
 
-    /// The names of all entries in no order.
-    pub(super) fn names(&self, relative: &Path) -> io::Result<Vec<OsString>> {
+    /// All entries in no order.
+    pub(super) fn list(&self, relative: &Path) -> io::Result<Vec<Listed>> {
         let path = self.path.join(relative);
         // Listing a file has an error of its own on each system.
         if !fs::metadata(&path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
-        fs::read_dir(path)?.map(|entry| Ok(entry?.file_name())).collect()
+        let entry = |entry: io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            Ok(Listed { name: entry.file_name(), is_file: entry.file_type().is_ok_and(|kind| kind.is_file()) })
+        };
+        fs::read_dir(path)?.map(entry).collect()
     }
 }
 

@@ -29,10 +29,22 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// What a load gets: nothing is kept, so that each call goes to the disk.
+/// What a load gets: nothing is kept, so that each call goes to the disk. A file that a listing has named gets the same, even
+/// where the listing was wrong by the time it was opened.
 fn load(dir: &ConfigDir, relative: &str) -> Result<Option<Vec<u8>>> {
-    let entry = FileCache::new(0).config_file(dir, Path::new(relative), &LIMITS)?;
+    let found = load_as(dir, relative, false);
+    assert_eq!(found, load_as(dir, relative, true), "{relative}");
+    found
+}
+
+fn load_as(dir: &ConfigDir, relative: &str, listed: bool) -> Result<Option<Vec<u8>>> {
+    let place = dir.place(relative)?.listed_as_file(listed);
+    let entry = FileCache::new(0).config_file(dir, &place, &LIMITS)?;
     Ok(entry.map(|entry| entry.content.clone()))
+}
+
+fn read(dir: &ConfigDir, relative: &str) -> Result<Option<Snapshot>> {
+    dir.read(&dir.place(relative)?, Links::Follow, &LIMITS)
 }
 
 fn refusal(dir: &ConfigDir, relative: &str) -> ErrorKind {
@@ -43,7 +55,7 @@ fn refusal(dir: &ConfigDir, relative: &str) -> ErrorKind {
 
 /// What the descriptor says, for files that were put in place after the first look.
 fn refusal_on_the_descriptor(dir: &ConfigDir, relative: &str) -> ErrorKind {
-    let error = dir.read(Path::new(relative), &LIMITS).unwrap_err();
+    let error = read(dir, relative).unwrap_err();
     assert_eq!(error.path(), Some(dir.path().join(relative).as_path()), "{error}");
     error.kind
 }
@@ -69,7 +81,7 @@ fn where_nothing_can_be_there_is_nothing() {
     let too_long = format!("{}.lua", "x".repeat(300));
     for absent in ["b.lua", "no/b.lua", "a.lua/b.lua", &too_long] {
         assert_eq!(load(&dir, absent), Ok(None), "{absent}");
-        assert!(dir.read(Path::new(absent), &LIMITS).unwrap().is_none(), "{absent}");
+        assert!(read(&dir, absent).unwrap().is_none(), "{absent}");
     }
 }
 
@@ -247,7 +259,7 @@ fn a_file_that_grows_is_read_whole_or_refused_but_never_without_end() {
             }
         });
         loop {
-            match dir.read(Path::new("a.lua"), &LIMITS) {
+            match read(&dir, "a.lua") {
                 Ok(snapshot) => {
                     let snapshot = snapshot.unwrap();
                     assert_eq!(snapshot.content.len() as u64, snapshot.fingerprint.size);
@@ -278,7 +290,7 @@ fn a_file_replaced_by_rename_is_always_seen_whole() {
                 }
             }
         });
-        let read = |_| load(&dir, "a.lua");
+        let read = |index| load_as(&dir, "a.lua", index % 2 == 0);
         let results: Vec<_> = (0..300).map(read).collect();
         enough.store(true, Ordering::Relaxed);
         for result in results {
@@ -335,7 +347,7 @@ fn tells_a_missing_config_dir_from_an_unusable_one() {
 }
 
 #[test]
-fn lists_names_in_byte_order_without_hidden_ones() {
+fn lists_names_in_byte_order_without_hidden_ones_and_tells_files() {
     let (tmp, dir) = config_dir();
     let inner = tmp.path().join("inner");
     fs::create_dir(&inner).unwrap();
@@ -347,7 +359,11 @@ fn lists_names_in_byte_order_without_hidden_ones() {
     symlink("inner", tmp.path().join("link")).unwrap();
     symlink("nowhere", tmp.path().join("dangling")).unwrap();
     symlink("loop", tmp.path().join("loop")).unwrap();
-    let expected = ["10.lua", "9.lua", "B.lua", "a.lua", "b.lua", "directory", "é.lua"].map(OsString::from);
+    symlink("a.lua", inner.join("link.lua")).unwrap();
+    let expected =
+        [("10.lua", true), ("9.lua", true), ("B.lua", true), ("a.lua", true), ("b.lua", true), ("directory", false)];
+    let expected = expected.into_iter().chain([("link.lua", false), ("é.lua", true)]);
+    let expected: Vec<_> = expected.map(|(name, is_file)| Listed { name: name.into(), is_file }).collect();
     for name in ["inner", "link"] {
         assert_eq!(dir.list(Path::new(name)).unwrap().unwrap(), expected, "{name}");
     }
@@ -386,7 +402,7 @@ mod portable_back_end {
         let (tmp, _) = config_dir();
         fs::write(tmp.path().join("a.lua"), "12345").unwrap();
         let dir = Dir::open(tmp.path()).unwrap();
-        let file = dir.open_file(Path::new("a.lua")).unwrap();
+        let file = dir.open_file(Path::new("a.lua"), Links::Follow).unwrap();
         let stat = dir.stat_file(&file).unwrap();
         assert_eq!(stat, dir.stat(Path::new("a.lua")).unwrap());
         assert_eq!(read_sized(&file, stat.fingerprint.size).unwrap(), b"12345");
@@ -401,9 +417,9 @@ mod portable_back_end {
         fs::write(tmp.path().join("inner/a.lua"), "").unwrap();
         fs::write(tmp.path().join("file"), "").unwrap();
         let dir = Dir::open(tmp.path()).unwrap();
-        assert_eq!(dir.names(Path::new("inner")).unwrap(), ["a.lua"]);
+        assert_eq!(dir.list(Path::new("inner")).unwrap(), [Listed { name: "a.lua".into(), is_file: true }]);
         for absent in ["file", "missing"] {
-            assert!(is_absent(&dir.names(Path::new(absent)).unwrap_err()), "{absent}");
+            assert!(is_absent(&dir.list(Path::new(absent)).unwrap_err()), "{absent}");
         }
         assert_eq!(Dir::open(&tmp.path().join("file")).unwrap_err().kind(), io::ErrorKind::NotADirectory);
     }

@@ -1,6 +1,6 @@
 //! The system calls of [`super`] on Unix: everything relative to a descriptor, nothing that can block on a FIFO or a device.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::{Distrust, Kind, Stat};
+use super::{Distrust, Kind, Links, Listed, Stat};
 use crate::error::ErrorKind;
 use crate::fingerprint::Fingerprint;
 
@@ -44,17 +44,23 @@ impl Dir {
         Ok(self.describe(&fs::fstat(file)?))
     }
 
-    pub(super) fn open_file(&self, relative: &Path) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+    pub(super) fn open_file(&self, relative: &Path, links: Links) -> io::Result<File> {
+        let mut flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOCTTY;
+        flags.set(OFlags::NOFOLLOW, links == Links::Refuse);
         let descriptor = retry_on_intr(|| fs::openat(&self.descriptor, relative, flags, Mode::empty()))?;
         Ok(File::from(descriptor))
     }
 
-    /// The names of all entries in no order, `.` and `..` perhaps among them.
-    pub(super) fn names(&self, relative: &Path) -> io::Result<Vec<OsString>> {
+    /// All entries in no order, `.` and `..` perhaps among them.
+    pub(super) fn list(&self, relative: &Path) -> io::Result<Vec<Listed>> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = retry_on_intr(|| fs::openat(&self.descriptor, relative, flags, Mode::empty()))?;
-        fs::Dir::new(descriptor)?.map(|entry| Ok(OsStr::from_bytes(entry?.file_name().to_bytes()).to_owned())).collect()
+        let entry = |entry: rustix::io::Result<fs::DirEntry>| {
+            let entry = entry?;
+            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
+            Ok(Listed { name, is_file: entry.file_type() == FileType::RegularFile })
+        };
+        fs::Dir::new(descriptor)?.map(entry).collect()
     }
 
     fn describe(&self, stat: &fs::Stat) -> Stat {

@@ -14,7 +14,7 @@ use super::detect::{Level, Nest};
 use super::find_files::{Candidate, Rank, Search};
 use super::runner::Events;
 use super::{Job, Stop};
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileEntry;
 use crate::json::{self, Value};
 use crate::plan::{Plan, PlannedFile, Timings};
@@ -35,11 +35,21 @@ pub(super) struct Work {
 
 #[derive(Debug)]
 struct Queue {
+    /// Empty when the plan is being made of them.
     units: Vec<(Arc<Unit>, Option<Outcome>)>,
     /// The first unit that nobody has taken.
     next: usize,
     /// Units without an outcome.
     left: usize,
+    planned: bool,
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<(usize, Arc<Unit>)> {
+        let (unit, _) = self.units.get(self.next)?;
+        self.next += 1;
+        Some((self.next - 1, Arc::clone(unit)))
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +59,7 @@ enum Unit {
     Directory(usize),
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 enum Outcome {
     Read(Arc<FileEntry>),
     /// No such file; or a directory, whose files are units now.
@@ -58,17 +68,23 @@ enum Outcome {
 }
 
 impl Work {
-    pub(super) fn new(job: Arc<Job>, start_dir: PathBuf, nest: Nest, search: Option<Search>, began: Instant) -> Self {
+    pub(super) fn new(
+        job: Arc<Job>,
+        start_dir: PathBuf,
+        nest: Nest,
+        search: Option<Search>,
+        began: Instant,
+    ) -> Result<Self> {
         let mut units: Vec<(Arc<Unit>, Option<Outcome>)> = Vec::new();
         if let Some(search) = &search {
-            let files = search.own_files(&nest, &job.request.kinds).into_iter().map(Unit::File);
+            let files = search.own_files(&nest, &job.request.kinds)?.into_iter().map(Unit::File);
             let directories = (0..nest.levels.len()).map(Unit::Directory);
             units.extend(files.chain(directories).map(|unit| (Arc::new(unit), None)));
         }
         let left = units.len();
-        let queue = Mutex::new(Queue { units, next: 0, left });
+        let queue = Mutex::new(Queue { units, next: 0, left, planned: false });
         let previous = nest.levels.last().and_then(|level| (job.shown)(&level.project()));
-        Self { job, previous, start_dir, nest, search, began, detect: began.elapsed(), queue }
+        Ok(Self { job, previous, start_dir, nest, search, began, detect: began.elapsed(), queue })
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -82,52 +98,51 @@ impl Work {
         ((queue.next, queue.left), queue.next < queue.units.len())
     }
 
-    /// Takes units until none is left; whoever answers the last one delivers the plan.
-    pub(super) fn run(&self, look: &Look, events: &Events) {
-        if self.queue().units.is_empty() {
-            self.finish(events);
-        }
-        // Nobody listens once a load has been cancelled.
-        while !events.is_closed() {
-            let mut queue = self.queue();
-            let index = queue.next;
-            if index >= queue.units.len() {
-                return;
-            }
-            queue.next += 1;
-            drop(queue);
-            self.handle(index, look, events);
-        }
-    }
-
-    /// Works on one unit. Where its path is being looked at by somebody else, an event says so and the unit stays open.
-    pub(super) fn handle(&self, index: usize, look: &Look, events: &Events) {
-        let unit = Arc::clone(&self.queue().units[index].0);
-        let mut more = Vec::new();
-        let outcome = match catch_unwind(AssertUnwindSafe(|| self.perform(&unit, look, &mut more))) {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(Stop::Blocked(path))) => {
-                events.blocked(path, Some(index));
-                return;
-            }
-            Ok(Err(Stop::Failed(error))) => Outcome::Failed(error.at(self.path(&unit))),
-            Err(panic) => Outcome::Failed(defect(&*panic).at(self.path(&unit))),
-        };
-        look.rest();
+    /// Works on the unit `first`, if one is named, and then on all that nobody has taken; whoever answers the last one delivers
+    /// the plan. Where a unit's path is being looked at by somebody else, an event says so and the unit stays open.
+    pub(super) fn run(&self, first: Option<usize>, look: &Look, events: &Events) {
         let mut queue = self.queue();
-        queue.left += more.len();
-        queue.units.extend(more.into_iter().map(|candidate| (Arc::new(Unit::File(candidate)), None)));
-        queue.units[index].1 = Some(outcome);
-        queue.left -= 1;
-        let last = queue.left == 0;
+        if queue.units.is_empty() {
+            drop(queue);
+            return self.finish(events);
+        }
+        let mut task = match first {
+            Some(index) => queue.units.get(index).map(|(unit, _)| (index, Arc::clone(unit))),
+            None => queue.take(),
+        };
         drop(queue);
-        if last {
-            self.finish(events);
+        // Nobody listens once a load has been cancelled.
+        while let Some((index, unit)) = task.take().filter(|_| !events.is_closed()) {
+            let mut more = Vec::new();
+            let outcome = match catch_unwind(AssertUnwindSafe(|| self.perform(&unit, look, &mut more))) {
+                Ok(Ok(outcome)) => outcome,
+                Ok(Err(Stop::Blocked(path))) => {
+                    events.blocked(path, Some(index));
+                    task = self.queue().take();
+                    continue;
+                }
+                Ok(Err(Stop::Failed(error))) => Outcome::Failed(error),
+                Err(panic) => Outcome::Failed(defect(&*panic)),
+            };
+            let mut queue = self.queue();
+            let Some((_, answer)) = queue.units.get_mut(index) else { return };
+            *answer = Some(outcome);
+            queue.left += more.len();
+            queue.left -= 1;
+            queue.units.extend(more.into_iter().map(|candidate| (Arc::new(Unit::File(candidate)), None)));
+            if queue.left == 0 {
+                drop(queue);
+                look.rest();
+                return self.finish(events);
+            }
+            task = queue.take();
         }
     }
 
     fn finish(&self, events: &Events) {
-        events.end(Ok(self.plan()));
+        if let Some(plan) = self.plan() {
+            events.end(Ok(plan));
+        }
     }
 
     fn perform(&self, unit: &Unit, look: &Look, more: &mut Vec<Candidate>) -> Result<Outcome, Stop> {
@@ -135,8 +150,8 @@ impl Work {
         let request = &self.job.request;
         match unit {
             Unit::File(candidate) => {
-                look.at(&self.path(unit))?;
-                let entry = self.job.cache.config_file(&search.config_dir, &candidate.relative, &request.limits)?;
+                look.at(candidate.place.path())?;
+                let entry = self.job.cache.config_file(&search.config_dir, &candidate.place, &request.limits)?;
                 let Some(entry) = entry else { return Ok(Outcome::Nothing) };
                 if request.kinds[candidate.rank.kind].merged {
                     // Parsed here, side by side with other reads; the entry keeps it.
@@ -152,10 +167,9 @@ impl Work {
     }
 
     fn path(&self, unit: &Unit) -> PathBuf {
-        let config_dir = self.search.as_ref().map_or(&*self.job.request.config_dir, |search| search.config_dir.path());
         match unit {
-            Unit::File(candidate) => config_dir.join(&candidate.relative),
-            Unit::Directory(layer) => config_dir.join(self.nest.levels[*layer].name.directory()),
+            Unit::File(candidate) => candidate.place.path().to_path_buf(),
+            Unit::Directory(layer) => self.job.request.config_dir.join(self.nest.levels[*layer].name.directory()),
         }
     }
 
@@ -166,11 +180,16 @@ impl Work {
         }
     }
 
-    /// The plan as far as it is known; a unit without an answer is a time-out.
-    pub(super) fn plan(&self) -> Plan {
+    /// The plan as far as it is known; a unit without an answer is a time-out. `None` where somebody has made it already.
+    pub(super) fn plan(&self) -> Option<Plan> {
         let request = &self.job.request;
         let after_ms = u64::try_from(request.timeout.as_millis()).unwrap_or(u64::MAX);
-        let mut units = self.queue().units.clone();
+        let mut queue = self.queue();
+        if std::mem::replace(&mut queue.planned, true) {
+            return None;
+        }
+        let mut units = std::mem::take(&mut queue.units);
+        drop(queue);
         units.sort_by_key(|(unit, _)| Self::rank(unit));
         let read = self.began.elapsed().saturating_sub(self.detect);
         let merging = Instant::now();
@@ -195,7 +214,7 @@ impl Work {
                             json_sources.push(Arc::clone(&entry));
                         }
                         let Rank { kind, layer, .. } = candidate.rank;
-                        files.push(PlannedFile { path: self.path(&unit), kind, layer, entry });
+                        files.push(PlannedFile { path: Arc::clone(&entry.path), kind, layer, entry });
                         continue;
                     }
                 },
@@ -210,7 +229,7 @@ impl Work {
 
         let levels = &self.nest.levels;
         let stem = levels.last().map(|level| level.name.file_stem()).unwrap_or_default();
-        Plan {
+        Some(Plan {
             start_dir: self.start_dir.clone(),
             projects: levels.iter().map(Level::project).collect(),
             stem: request.config_dir.join(stem),
@@ -220,14 +239,14 @@ impl Work {
             kinds: request.kinds.clone(),
             problems,
             timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
-        }
+        })
     }
 }
 
 impl Work {
     /// The last state of a JSON file that could be read.
     fn last_good(&self, path: &Path) -> Option<Arc<FileEntry>> {
-        self.previous.as_ref()?.json_sources.iter().find(|entry| entry.path == path).cloned()
+        self.previous.as_ref()?.json_sources.iter().find(|entry| *entry.path == *path).cloned()
     }
 
     /// The JSON that is shown, if it was merged from exactly these.

@@ -6,13 +6,14 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::calls::Look;
 use super::detect::{Level, Nest};
 use super::{Kind, Stop, packages};
+use crate::error::Result;
 use crate::matcher::Matcher;
-use crate::open::ConfigDir;
+use crate::open::{ConfigDir, Listed, Place};
 
 /// What one `find_files` stage lets through.
 #[derive(Debug)]
@@ -31,8 +32,7 @@ pub(super) struct Search {
 /// A file that may exist.
 #[derive(Debug)]
 pub(super) struct Candidate {
-    /// Its path relative to `config_dir`.
-    pub(super) relative: PathBuf,
+    pub(super) place: Place,
     /// Its place in the order of execution.
     pub(super) rank: Rank,
 }
@@ -55,20 +55,20 @@ impl Rank {
 
 impl Search {
     /// The names that the projects' own files would have.
-    pub(super) fn own_files(&self, nest: &Nest, kinds: &[Kind]) -> Vec<Candidate> {
+    pub(super) fn own_files(&self, nest: &Nest, kinds: &[Kind]) -> Result<Vec<Candidate>> {
         let mut candidates = Vec::new();
         for (layer, level) in nest.levels.iter().enumerate() {
             let stem = level.name.file_stem();
             for (kind, position, extension) in extensions(kinds) {
                 let mut relative = stem.clone().into_os_string();
                 relative.push(extension);
-                let relative = PathBuf::from(relative);
-                if relative.file_name().is_some_and(|name| self.lets_through(name, extension)) {
-                    candidates.push(Candidate { relative, rank: Rank { kind, layer, in_directory: false, position } });
+                if Path::new(&relative).file_name().is_some_and(|name| self.lets_through(name, extension)) {
+                    let rank = Rank { kind, layer, in_directory: false, position };
+                    candidates.push(Candidate { place: self.config_dir.place(relative)?, rank });
                 }
             }
         }
-        candidates
+        Ok(candidates)
     }
 
     /// The files in the directory of a layer's project, those of its packages left out.
@@ -82,28 +82,28 @@ impl Search {
         let level = &nest.levels[layer];
         let directory = level.name.directory();
         look.at(&self.config_dir.path().join(&directory))?;
-        let names = self.config_dir.list(&directory)?.unwrap_or_default();
-        let mut files: Vec<(OsString, usize)> = names
-            .into_iter()
-            .filter_map(|name| {
-                let extension = extension(&name)?;
+        let entries = self.config_dir.list(&directory)?.unwrap_or_default();
+        let mut files: Vec<(&Listed, usize)> = entries
+            .iter()
+            .filter_map(|entry| {
+                let extension = extension(&entry.name)?;
                 let kind = kind_of(kinds, extension)?;
-                self.lets_through(&name, extension).then_some((name, kind))
+                self.lets_through(&entry.name, extension).then_some((entry, kind))
             })
             .collect();
         if let Some(package) = nest.levels.get(layer + 1) {
             let package = package.name.file_stem();
-            files.retain(|(name, _)| package.file_name() != Some(stem(name)));
+            files.retain(|(entry, _)| package.file_name() != Some(stem(&entry.name)));
         }
         if nest.has_packages && !files.is_empty() {
-            let foreign = packages_among(level, &files, look)?;
-            files.retain(|(name, _)| !foreign.contains(stem(name)));
+            let foreign = packages_among(level, files.iter().map(|(entry, _)| stem(&entry.name)), look)?;
+            files.retain(|(entry, _)| !foreign.contains(stem(&entry.name)));
         }
-        let candidate = |(position, (name, kind)): (usize, (OsString, usize))| Candidate {
-            relative: directory.join(name),
-            rank: Rank { kind, layer, in_directory: true, position },
+        let candidate = |(position, (entry, kind)): (usize, (&Listed, usize))| {
+            let place = self.config_dir.place(directory.join(&entry.name))?.listed_as_file(entry.is_file);
+            Ok(Candidate { place, rank: Rank { kind, layer, in_directory: true, position } })
         };
-        Ok(files.into_iter().enumerate().map(candidate).collect())
+        files.into_iter().enumerate().map(candidate).collect()
     }
 
     fn lets_through(&self, name: &OsStr, extension: &str) -> bool {
@@ -114,18 +114,23 @@ impl Search {
     }
 }
 
-/// The stems of files that are named after packages of the level's project.
-fn packages_among(level: &Level, files: &[(OsString, usize)], look: &Look) -> Result<HashSet<OsString>, Stop> {
+/// Those of these stems that are named after packages of the level's project.
+fn packages_among<'s>(
+    level: &Level,
+    stems: impl Iterator<Item = &'s OsStr>,
+    look: &Look,
+) -> Result<HashSet<OsString>, Stop> {
     let stem_of = |package: &OsStr| -> Option<OsString> {
         Some(level.name.child(package).ok()?.file_stem().file_name()?.to_owned())
     };
-    // A stem that no name is encoded to belongs to no package.
-    let names = files.iter().filter_map(|(name, _)| {
-        let stem = stem(name);
-        decode(stem).filter(|package| stem_of(package).as_deref() == Some(stem))
+    // A stem that no name is encoded to belongs to no package. (One without `%` is the encoding of itself or of nothing; the
+    // last line tells.)
+    let is_encoded = |stem: &OsStr| stem.as_encoded_bytes().contains(&b'%');
+    let names = stems.filter_map(|stem| {
+        decode(stem).filter(|package| !is_encoded(stem) || stem_of(package).as_deref() == Some(stem))
     });
     look.at(&level.root)?;
-    let packages = packages::among(&level.root, &names.collect());
+    let packages = packages::among(&level.root, names);
     Ok(packages.iter().filter_map(|package| stem_of(package)).collect())
 }
 

@@ -252,7 +252,7 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
         search = ConfigDir::open(&request.config_dir)?.map(|config_dir| Search { config_dir, filters });
     }
     look.rest();
-    Ok(Work::new(Arc::clone(job), start.path, nest, search, began))
+    Ok(Work::new(Arc::clone(job), start.path, nest, search, began)?)
 }
 
 #[cfg(test)]

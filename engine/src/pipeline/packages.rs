@@ -17,12 +17,13 @@ use super::walk::{is_foreign, subdirectories};
 const MOST_LOOKS: usize = 20_000;
 
 /// Those of `names` (directory names, not encoded) that belong to a package of the project at `root`.
-pub(super) fn among(root: &Path, names: &HashSet<OsString>) -> HashSet<OsString> {
+pub(super) fn among(root: &Path, names: impl Iterator<Item = OsString>) -> HashSet<OsString> {
     let mut packages = HashSet::new();
-    if names.is_empty() {
+    let directories = subdirectories(root);
+    if directories.is_empty() {
         return packages;
     }
-    let directories = subdirectories(root);
+    let names: HashSet<OsString> = names.collect();
     let root = Base::open(root);
     packages.extend(directories.iter().filter(|name| names.contains(*name) && is_package(&root, name)).cloned());
     let open = names.iter().filter(|name| !packages.contains(*name) && may_be_package(name));
@@ -78,7 +79,7 @@ mod tests {
             "backend", "frontend", "deep", "inner", ".hidden", "action", "left-pad", "lib", "module", "theirs",
             "plain", "src", "packages", "absent",
         ];
-        let found = among(root.path(), &all.map(OsString::from).into());
+        let found = among(root.path(), all.map(OsString::from).into_iter());
         assert_eq!(found, ["backend", "frontend"].map(OsString::from).into());
     }
 
@@ -93,8 +94,8 @@ mod tests {
             std::fs::write(root.path().join(package).join("go.mod"), "").unwrap();
         }
         let few: HashSet<OsString> = ["near", "far"].map(OsString::from).into();
-        assert_eq!(among(root.path(), &few), few);
-        let many = few.iter().cloned().chain((0..200).map(|index| format!("name-{index}").into())).collect();
-        assert_eq!(among(root.path(), &many), ["near"].map(OsString::from).into());
+        assert_eq!(among(root.path(), few.iter().cloned()), few);
+        let many = few.iter().cloned().chain((0..200).map(|index| format!("name-{index}").into()));
+        assert_eq!(among(root.path(), many), ["near"].map(OsString::from).into());
     }
 }

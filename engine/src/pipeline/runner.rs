@@ -129,7 +129,11 @@ async fn watch(
     let after_ms = u64::try_from(job.request.timeout.as_millis()).unwrap_or(u64::MAX);
     events.end(match work {
         // Here and not on a blocking thread: there may be none left, and what is parsed is only merged.
-        Some(work) => Ok(work.plan()),
+        Some(work) => match work.plan() {
+            Some(plan) => Ok(plan),
+            // The last thread is delivering it.
+            None => return,
+        },
         None => {
             let path = awaited.or_else(|| beginning.path()).unwrap_or_else(|| job.request.start_dir.clone());
             Err(Error::new(ErrorKind::Timeout { after_ms }).at(path))
@@ -146,7 +150,7 @@ fn begin(job: &Arc<Job>, events: &Events) -> Watch {
         Ok(work) => {
             let work = Arc::new(work);
             events.send(Event::Found(Arc::clone(&work)));
-            work.run(&look, events);
+            work.run(None, &look, events);
         }
         Err(Stop::Blocked(path)) => events.blocked(path, None),
         Err(Stop::Failed(error)) => events.end(Err(error)),
@@ -159,10 +163,7 @@ fn join(work: &Arc<Work>, unit: Option<usize>, calls: &Arc<Calls>, events: &Even
     let look = Look::new(calls);
     let work = Arc::clone(work);
     on_a_thread(events, move |events| {
-        if let Some(unit) = unit {
-            work.handle(unit, &look, events);
-        }
-        work.run(&look, events);
+        work.run(unit, &look, events);
     });
 }
 
