@@ -1,4 +1,4 @@
--- Builds the native module and puts it where the plugin looks for it: lua/nvim_project_config.{so,dylib,dll}.
+-- Builds the native module, puts it where the plugin looks for it (lua/nvim_project_config.{so,dylib,dll}), and makes the help's tags.
 -- Three ways in, one implementation: lazy.nvim runs this file by itself; elsewhere `nvim -l build.lua` or dofile();
 -- `make build` for developers. It decides nothing about the build, that is Cargo.toml's.
 local source = assert(debug.getinfo(1, "S")).source:sub(2)
@@ -94,6 +94,7 @@ end
 
 local ok, err = pcall(function()
   install(build())
+  vim.cmd.helptags({ args = { vim.fs.joinpath(root, "doc") }, magic = { file = false, bar = false } })
 end)
 if not ok then
   -- `nvim -l` sets `arg`, and would show a stack trace.

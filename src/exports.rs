@@ -3,7 +3,7 @@
 //! Each returns at once. Errors that can be expected come back as `nil, err`, never raised; so do panics. What comes later comes
 //! through `drain`, one reply a call.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,10 +12,11 @@ use engine::contexts::ContextId;
 use engine::error::{Error, ErrorKind};
 use engine::json::Piece;
 use engine::loads::{Asked, Origin, RequestId, RunId};
+use engine::name::ProjectName;
 use engine::plan::Plan;
-use mlua::{AnyUserData, FromLuaMulti, Function, IntoLuaMulti, Lua, MultiValue, Nil, Table, Value};
+use mlua::{AnyUserData, FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, Value};
 
-use crate::convert::{Bytes, ERROR_METATABLE, LoadRequest, LuaError, invalid};
+use crate::convert::{Bytes, ERROR_METATABLE, LoadRequest, LuaError, invalid, os_string};
 use crate::document::{Change, Verb};
 use crate::main_loop::Reply;
 use crate::session::Session;
@@ -44,6 +45,7 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("load_await", export(lua, load_await)?),
         ("commit", export(lua, commit)?),
         ("file", export(lua, file)?),
+        ("file_names", export(lua, file_names)?),
         ("edits", export(lua, edits)?),
         ("piece", export(lua, piece)?),
         ("show", export(lua, show)?),
@@ -229,6 +231,16 @@ fn file(session: &'static Session, lua: &Lua, (run, index): (u64, usize)) -> mlu
     let kind = plan.kind(file);
     let content = if kind.merged { None } else { Some(lua.create_string(&file.entry.content)?) };
     (bytes(file.path.as_os_str()), kind.name.as_str(), content).into_lua_multi(lua)
+}
+
+/// `file_names(project_name)`: where the files of a project are, below the directory of the configuration: its own files without
+/// their extension, and its directory. `nil, err` for what is no name.
+fn file_names(_: &'static Session, lua: &Lua, name: LuaString) -> mlua::Result<MultiValue> {
+    let name = name.as_bytes();
+    let components: Vec<_> = name.split(|byte| *byte == b'/').map(os_string).collect();
+    let name =
+        ProjectName::from_components(components.iter().map(OsString::as_os_str)).map_err(mlua::Error::external)?;
+    (bytes(name.file_stem().as_os_str()), bytes(name.directory().as_os_str())).into_lua_multi(lua)
 }
 
 /// `edits(run)`: what `json == "edits"` stands for: `{ { set = boolean, key, … }, … }`. The new values are built by the pieces.

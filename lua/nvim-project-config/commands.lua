@@ -11,59 +11,63 @@ end
 
 ---@param chunks [string, string?][]
 local function echo(chunks)
-  vim.api.nvim_echo(chunks, true, {})
+  vim.api.nvim_echo(chunks, false, {})
 end
 
-local function milliseconds(ms)
-  return ms and ("%8.2f ms"):format(ms) or "     merged"
+--- Shows what is wrong to somebody who has typed a command, also if it was shown before.
+---@param message string
+local function complain(message)
+  echo({ { "nvim-project-config: " .. message, "ErrorMsg" } })
 end
 
---- What the current project is, what ran, and what went wrong.
+---@param message string
+local function refuse(message)
+  -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
+  vim.schedule(function()
+    vim.notify("nvim-project-config: " .. message, vim.log.levels.ERROR)
+  end)
+end
+
+--- Loads because somebody has typed a command. What was notified of before is not notified of again, so it is said here.
+---@param callback fun(ctx?: project_config.Context, err?: project_config.Error)
+local function load_and_answer(callback)
+  local before = errors.notifications
+  npc().load(function(ctx, err)
+    if err and errors.notifications == before then
+      complain(err.message)
+    end
+    callback(ctx, err)
+  end)
+end
+
 local function info()
-  local ctx = npc().ctx
   local _, failure = native.get()
   if failure then
-    echo({ { "nvim-project-config: " .. failure.message, "ErrorMsg" } })
-    return
-  elseif not ctx.project_root then
-    local dir = type(ctx.config_dir) == "string" and ctx.config_dir or "config_dir"
-    echo({ { "No project is loaded. :ProjectConfig load loads the one you are in, from " .. dir .. "." } })
-    return
+    complain(failure.message)
+  else
+    echo(require("nvim-project-config.info").chunks(npc().ctx))
   end
-  local report, name = ctx._report, ctx.project_name --[[@as string]]
-  local chunks = {
-    { "project ", "Title" },
-    { name },
-    { "\nroot    ", "Title" },
-    { ctx.project_root },
-    { "\nfiles   ", "Title" },
-    { report.stem .. ".{json,jsonc,lua,vim}, " .. report.stem .. "/*" },
-  }
-  for _, project in ipairs(#ctx.projects > 1 and ctx.projects or {}) do
-    vim.list_extend(chunks, { { "\nlevel   ", "Title" }, { project.name .. "  (" .. project.root .. ")" } })
-  end
-  if #report.files == 0 then
-    chunks[#chunks + 1] = { "\nNo file of this project was found; :ProjectConfig edit lua makes one." }
-  end
-  for index, file in ipairs(report.files) do
-    chunks[#chunks + 1] = { ("\n%3d %s  %s"):format(index, milliseconds(file.ms), file.path) }
-  end
-  for _, err in ipairs(report.errors) do
-    vim.list_extend(chunks, { { "\nerror   ", "ErrorMsg" }, { err.message } })
-  end
-  echo(chunks)
 end
 
 local function load()
-  npc().load(function(ctx, err)
+  load_and_answer(function(ctx)
     if ctx then
-      local count, problems = #ctx._report.files, #ctx._report.errors
-      local tail = problems > 0 and (", %d with errors"):format(problems) or ""
-      echo({ { ("%s: %d files loaded%s"):format(ctx.project_name, count, tail) } })
-    elseif err and err.code == "cancelled" then
-      echo({ { "nvim-project-config: " .. err.message } })
+      local problems, count = #ctx._report.errors, vim.tbl_count(ctx._files_loaded)
+      local text = ("%s: %d %s loaded"):format(ctx.project_name, count, count == 1 and "file" or "files")
+      if problems > 0 then
+        text = ("%s, %d %s; see :ProjectConfig"):format(text, problems, problems == 1 and "error" or "errors")
+      elseif ctx.on_load then
+        return -- which has its own way to say that it ran, and would be covered
+      end
+      echo({ { text } })
     end
   end)
+end
+
+local function clear()
+  local name = npc().ctx.project_name
+  npc().clear()
+  echo({ { name and (name .. ": left") or "no project was loaded" } })
 end
 
 --- The project's own file of this kind: the one that was loaded, else the one that would be.
@@ -92,34 +96,38 @@ local function edit(kind)
     })
   end
   local ctx = npc().ctx
-  if ctx.project_root then
+  if ctx.project_root and ctx._report.start_dir == vim.uv.cwd() then
     return open(ctx)
   end
-  npc().load(function(loaded)
+  load_and_answer(function(loaded)
     if loaded then
       open(loaded)
     end
   end)
 end
 
+--- The kinds of files there are.
+---@return string[]
+local function kinds()
+  local names = vim.tbl_keys(npc().ctx.executors)
+  table.sort(names)
+  return names
+end
+
 ---@class project_config.Subcommand
 ---@field run fun(argument?: string)
----@field arguments? string[]
+---@field arguments? fun(): string[]
 
 ---@type table<string, project_config.Subcommand>
 local subcommands = {
   info = { run = info },
   load = { run = load },
-  clear = {
-    run = function()
-      npc().clear()
-    end,
-  },
+  clear = { run = clear },
   edit = {
     run = function(kind)
       edit(kind or "json")
     end,
-    arguments = { "json", "lua", "vim" },
+    arguments = kinds,
   },
 }
 
@@ -128,13 +136,13 @@ local subcommands = {
 function M.run(args)
   local name, argument = args.fargs[1] or "info", args.fargs[2]
   local subcommand = subcommands[name]
-  local choices = subcommand and subcommand.arguments
+  local choices = subcommand and subcommand.arguments and subcommand.arguments()
   if not subcommand then
     local known = table.concat(M.complete("", "ProjectConfig ", 0), ", ")
-    errors.notify(errors.new("invalid_argument", (":ProjectConfig %s: unknown; known are %s"):format(name, known)))
+    refuse((":ProjectConfig %s: unknown; known are %s"):format(name, known))
   elseif argument and not (choices and vim.list_contains(choices, argument)) or #args.fargs > 2 then
-    local wanted = choices and table.concat(choices, ", ") or "nothing"
-    errors.notify(errors.new("invalid_argument", (":ProjectConfig %s: expected %s"):format(name, wanted)))
+    local wanted = choices and "expects one of " .. table.concat(choices, ", ") or "takes no argument"
+    refuse((":ProjectConfig %s %s"):format(name, wanted))
   else
     subcommand.run(argument)
   end
@@ -151,7 +159,8 @@ function M.complete(lead, line, _)
   if #words <= 1 then
     candidates = vim.tbl_keys(subcommands)
   elseif #words == 2 and subcommands[words[1]] then
-    candidates = vim.list_slice(subcommands[words[1]].arguments or {})
+    local arguments = subcommands[words[1]].arguments
+    candidates = arguments and arguments() or {}
   end
   table.sort(candidates)
   return vim.tbl_filter(function(candidate)

@@ -15,6 +15,9 @@ end
 ---@type table<string, table<string, true>>
 local notified = {}
 
+--- How many notifications there have been.
+M.notifications = 0
+
 ---@param code string
 ---@param message string
 ---@param place? { path?: string, line?: integer }
@@ -80,6 +83,17 @@ function M.report(err, ctx, hook)
   M.notify(err)
 end
 
+--- The message with the path as short as it can be read.
+---@param err project_config.Error
+---@return string
+local function shorten(err)
+  local path = err.path
+  if path and vim.startswith(err.message, path) then
+    return vim.fn.fnamemodify(path, ":~") .. err.message:sub(#path + 1)
+  end
+  return err.message
+end
+
 --- Shows an error unless the same was shown before.
 ---@param err project_config.Error
 function M.notify(err)
@@ -89,11 +103,12 @@ function M.notify(err)
     return
   end
   shown[err.message] = true
+  M.notifications = M.notifications + 1
   -- One line: what needs more makes a headless editor wait a second, and another one ask for a key.
-  local hint = err.path and "; then :ProjectConfig load" or ""
+  local hint = err.path and " (mend it, then :ProjectConfig load)" or ""
   -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
   vim.schedule(function()
-    vim.notify("nvim-project-config: " .. err.message .. hint, vim.log.levels.ERROR)
+    vim.notify("nvim-project-config: " .. shorten(err) .. hint, vim.log.levels.ERROR)
   end)
 end
 

@@ -198,6 +198,7 @@ function M.submit(what, callback)
     or {
       id = run_id,
       draft = ctx,
+      start_dir = start_dir,
       config_dir = config_dir,
       options = options,
       options_id = options_id,

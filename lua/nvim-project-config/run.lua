@@ -158,7 +158,10 @@ local function run_file(run, kind, name, path, content)
       break
     end
   end
-  table.insert(run.report.files, { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6 })
+  table.insert(
+    run.report.files,
+    { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6, failed = not ok or nil }
+  )
   if ok then
     run.loaded[path] = true
     forget_errors(path)
@@ -250,7 +253,7 @@ local function begin(run)
   ---@cast run project_config.BegunRun
   local ctx = loading.context_of(found.context, run.draft)
   run.ctx, run.loaded = ctx, {}
-  run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem }
+  run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem, start_dir = run.start_dir }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
   context.show_config_dir(ctx, run.config_dir)
@@ -273,6 +276,10 @@ end
 local function call(run, callback, ...)
   local ok, err = xpcall(callback, thrown, ...)
   if not ok then
+    local report = run and run.report
+    if report then
+      table.insert(report.errors, err)
+    end
     errors().report(err --[[@as project_config.Error]], run and (run.ctx or run.draft), run and run.options.on_error)
   end
 end

@@ -74,10 +74,11 @@
 
 --- What the last load of a context did.
 ---@class project_config.Report
----@field files { path: string, kind: string, ms?: number }[] in the order in which they ran; no time for merged JSON
+---@field files { path: string, kind: string, ms?: number, failed?: boolean }[] in the order in which they ran; no time for merged JSON
 ---@field errors project_config.Error[]
 ---@field timings { detect_ms: number, read_ms: number, merge_ms: number }?
 ---@field stem? string the project's own file without its extension
+---@field start_dir? string where the load began
 
 ---@class project_config.Error
 ---@field code string one of the codes of |nvim-project-config-errors|
@@ -90,6 +91,7 @@
 --- One execution of a load, on its way.
 ---@class project_config.Run
 ---@field id integer
+---@field start_dir string
 ---@field draft project_config.Context the context it was asked on; the library decides which one it ends in
 ---@field config_dir string absolute
 ---@field options project_config.Config
@@ -97,6 +99,7 @@
 ---@field at_startup boolean
 ---@field pending integer files that have begun and not ended
 ---@field ctx? project_config.Context
+---@field report? project_config.Report
 ---@field awaited? integer the run that a file of this run awaits
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
 
@@ -137,6 +140,7 @@
 ---@field load_await fun(request: project_config.Request): (fun(step: fun(...)))?, integer|project_config.Error, integer, integer?
 ---@field commit fun(run: integer, draft: integer): project_config.Commit?
 ---@field file fun(run: integer, index: integer): string?, string, string
+---@field file_names fun(project_name: string): string?, string
 ---@field edits fun(run: integer): project_config.Edit[]?
 ---@field piece fun(run: integer): string?, any, any
 ---@field show fun(run: integer, context: integer)

@@ -70,6 +70,9 @@ local function resolve_map(branch, given, base, path)
       fail(key .. ": expected a file name extension without the dot as key")
     end
     result[name] = resolve(branch, value, base[name] or config.defaults(branch), key)
+    if not config.schema.executors[3][name] and not result[name].run then
+      mismatch(key .. ".run", "function", "nil")
+    end
   end
   return result
 end
@@ -92,6 +95,22 @@ function resolve(branch, given, base, path)
     end
   end
   return result
+end
+
+--- The options of a stage, checked. Raises an error that names the stage and the key.
+---@param stage string
+---@param given any
+---@param branch table
+---@return table
+function M.stage(stage, given, branch)
+  for key in pairs(type(given) == "table" and given or {}) do
+    if branch[key] == nil then
+      local known = vim.tbl_keys(branch)
+      table.sort(known)
+      fail(("stages.%s: unknown option '%s'; known are %s"):format(stage, key, table.concat(known, ", ")))
+    end
+  end
+  return resolve(branch, given or {}, config.defaults(branch), "stages." .. stage)
 end
 
 --- `given` over `base`. Raises an error that names the key and what is wanted.

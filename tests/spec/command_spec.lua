@@ -50,11 +50,13 @@ describe(":ProjectConfig info", function()
       assert.is_truthy(text:find(w.work .. "/alpha", 1, true), text)
       local last = 0
       for _, name in ipairs({ "alpha.json", "alpha.lua", "alpha/broken.lua", "alpha.vim" }) do
-        local at = text:find(w.config_dir .. "/" .. name .. "\n", last + 1, true)
+        local at = text:find("  " .. name .. "\n", last + 1, true)
         assert.is_truthy(at, name .. " is not named in its place:\n" .. text)
         last = at
       end
+      assert.is_truthy(text:find(w.config_dir, 1, true), text)
       assert.is_truthy(text:find("[%d.]+ ms[^\n]*alpha%.lua"), text)
+      assert.is_truthy(text:find("failed[^\n]*alpha/broken%.lua"), text)
       assert.is_truthy(text:find("broken.lua:2: thrown on purpose", 1, true), text)
     end
     child:stop()
@@ -80,7 +82,19 @@ describe(":ProjectConfig info", function()
     child:lua("load_now()")
     local text = shown(child, "ProjectConfig info")
     assert.is_truthy(text:find(":ProjectConfig edit", 1, true), text)
-    assert.is_truthy(text:find(w.config_dir .. "/alpha", 1, true), text)
+    assert.is_truthy(text:find(w.config_dir .. "\n", 1, true), text)
+    assert.is_truthy(text:find("alpha.*, alpha/*", 1, true), text)
+    child:stop()
+  end)
+
+  it("says that another project is near, and edit opens the file of that one", function()
+    local w = workspace.new({ config = CONFIG })
+    local child = w:open("alpha")
+    child:lua("load_now()")
+    child:lua("vim.cmd.cd(...)", w.work .. "/beta")
+    assert.is_truthy(shown(child, "ProjectConfig"):find("You are in " .. w.work .. "/beta", 1, true))
+    child:lua("vim.cmd('ProjectConfig edit lua')")
+    child:wait("vim.api.nvim_buf_get_name(0):find('beta.lua', 1, true)")
     child:stop()
   end)
 
@@ -180,7 +194,7 @@ describe(":ProjectConfig with anything else", function()
     for index, expected in ipairs({
       { "refresh", "clear, edit, info, load" },
       { "edit", "json, lua, vim" },
-      { "load", "nothing" },
+      { "load", "takes no argument" },
     }) do
       assert.are.equal(vim.log.levels.ERROR, seen[index].level)
       assert.is_truthy(seen[index].message:find(expected[1], 1, true), seen[index].message)

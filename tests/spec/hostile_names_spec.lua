@@ -177,7 +177,7 @@ describe("a hostile directory name", function()
       enter(p, name)
       p:load()
       local shown = p.child:lua([[return vim.api.nvim_exec2("ProjectConfig info", { output = true }).output]])
-      assert.is_truthy(shown:find(p.config_dir .. "/" .. encoded, 1, true), shown)
+      assert.is_truthy(shown:find(" " .. encoded .. ".*", 1, true), shown)
       for _, kind in ipairs({ "json", "lua", "vim" }) do
         p.child:lua("vim.cmd('ProjectConfig edit ' .. ...)", kind)
         assert.are.equal(

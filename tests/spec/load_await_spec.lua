@@ -176,8 +176,10 @@ describe("the function that load_await returns outside a coroutine", function()
       local timer = vim.uv.new_timer()
       timer:start(0, 5, vim.schedule_wrap(function()
         note("tick")
-        if #events == 3 then
-          assert(coroutine.resume(held))
+        if #events >= 3 and held then
+          local file = held
+          held = nil
+          assert(coroutine.resume(file))
         end
       end))
       local ctx = npc.load_await()(8000)

@@ -7,6 +7,9 @@
 ---@param opts? project_config.DetectOptions
 ---@return project_config.Stage
 return function(opts)
-  opts = opts or {}
-  return { stage = "detect", matcher = opts.matcher, override = opts.override or false }
+  local options = require("nvim-project-config.validate").stage("detect", opts, {
+    matcher = { nil, { "string", "table" } },
+    override = { false, { "boolean" } },
+  })
+  return { stage = "detect", matcher = options.matcher, override = options.override }
 end

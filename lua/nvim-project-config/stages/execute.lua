@@ -6,5 +6,8 @@
 ---@param opts? project_config.ExecuteOptions
 ---@return project_config.Stage
 return function(opts)
-  return { stage = "execute", router = opts and opts.router }
+  local options = require("nvim-project-config.validate").stage("execute", opts, {
+    router = { nil, { "table" } },
+  })
+  return { stage = "execute", router = options.router }
 end

@@ -7,6 +7,9 @@
 ---@param opts? project_config.FindFilesOptions
 ---@return project_config.Stage
 return function(opts)
-  opts = opts or {}
-  return { stage = "find_files", extensions = opts.extensions, matcher = opts.matcher }
+  local options = require("nvim-project-config.validate").stage("find_files", opts, {
+    extensions = { nil, { "table" }, is_list = "extensions" },
+    matcher = { nil, { "string", "table" } },
+  })
+  return { stage = "find_files", extensions = options.extensions, matcher = options.matcher }
 end

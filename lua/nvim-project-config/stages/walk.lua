@@ -7,6 +7,9 @@
 ---@param opts? project_config.WalkOptions
 ---@return project_config.Stage
 return function(opts)
-  opts = opts or {}
-  return { stage = "walk", direction = opts.direction or "up", matcher = opts.matcher }
+  local options = require("nvim-project-config.validate").stage("walk", opts, {
+    direction = { "up", { "string" }, one_of = { "up", "down" } },
+    matcher = { nil, { "string", "table" } },
+  })
+  return { stage = "walk", direction = options.direction, matcher = options.matcher }
 end
