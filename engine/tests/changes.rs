@@ -34,12 +34,13 @@ impl Scene {
             "src/repo/.git",
             "src/repo/apps/inner/lib/deep",
             "src/repo/docs/keys",
+            "src/repo/package",
             "src/other/.git",
             "config/repo/inner",
         ] {
             fs::create_dir_all(at(path)).unwrap();
         }
-        for path in ["src/repo/apps/inner/package.json", "src/other/go.mod", "src/repo/docs/README"] {
+        for path in ["src/repo/apps/inner/package.json", "src/other/go.mod", "src/repo/package/go.mod"] {
             fs::write(at(path), "").unwrap();
         }
         for file in ["repo.lua", "repo/keys.lua", "repo/apps.lua", "repo/lsp.lua", "repo/inner/more.lua", "other.lua"] {
@@ -124,8 +125,9 @@ const CHANGES: &[Change] = &[
     ("a file gets another name", |scene| {
         fs::rename(scene.at("config/repo/lsp.lua"), scene.at("config/repo/lsp.txt")).unwrap();
     }),
-    ("a file is named after an existing directory's package", |scene| {
-        fs::write(scene.at("config/repo/inner.lua"), "").unwrap();
+    ("files are named after a package and after none", |scene| {
+        fs::write(scene.at("config/repo/package.lua"), "").unwrap();
+        fs::write(scene.at("config/repo/none.lua"), "").unwrap();
     }),
     ("the directory of files is replaced", |scene| {
         fs::rename(scene.at("config/repo"), scene.at("config/old")).unwrap();

@@ -141,6 +141,30 @@ mod tests {
         assert_eq!(packages.found, ["backend", "frontend"].map(OsString::from).into());
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_search_is_believed_only_if_all_that_it_looked_into_was_old() {
+        use super::super::listings::Memory;
+        use crate::fingerprint::Timestamp;
+
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let made = directory::fingerprint(root.path()).unwrap().ctime;
+        while directory::fingerprint(&below).unwrap().ctime <= made {
+            std::fs::write(below.join("file"), "").unwrap();
+            std::fs::remove_file(below.join("file")).unwrap();
+        }
+        let memory = Memory::default();
+        let search = |age_secs| {
+            // So long after the root was made that it proves something, in the first case only just.
+            let read_at = Timestamp { secs: made.secs + age_secs, nanos: made.nanos + 1 };
+            among(root.path(), ["name".into()].into_iter(), Some(Known { memory: &memory, read_at }))
+        };
+        assert!(!Arc::ptr_eq(&search(2), &search(2)));
+        assert!(Arc::ptr_eq(&search(1000), &search(1000)));
+    }
+
     #[test]
     fn a_root_with_very_many_directories_is_searched_one_level_deep() {
         let root = tempfile::tempdir().unwrap();
