@@ -163,7 +163,9 @@ impl ConfigDir {
     pub fn place(&self, relative: impl Into<PathBuf>) -> Result<Place> {
         let relative = relative.into();
         self.require_below(&relative)?;
-        Ok(Place { path: self.path.join(&relative).into(), relative, listed: false })
+        let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + 1 + relative.as_os_str().len());
+        path.extend([&self.path, &relative]);
+        Ok(Place { path: path.into(), relative, listed: false })
     }
 
     /// The entries of the sub-directory `relative` in byte order of their names, hidden ones (leading dot) left out; `None` where
