@@ -7,6 +7,7 @@
 #[cfg(unix)]
 mod tests;
 
+use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
@@ -87,9 +88,28 @@ pub struct FileCache {
     kept: Mutex<Kept>,
 }
 
+/// A path, compared byte by byte: `Path` takes itself to components each time it is hashed, and all paths here are made in one
+/// way.
+#[derive(Debug, Clone)]
+struct Key(Arc<Path>);
+
+impl PartialEq for Key {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_os_str() == other.0.as_os_str()
+    }
+}
+
+impl Eq for Key {}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_os_str().hash(state);
+    }
+}
+
 #[derive(Debug)]
 struct Kept {
-    entries: LruCache<Arc<Path>, Arc<FileEntry>>,
+    entries: LruCache<Key, Arc<FileEntry>>,
     bytes: u64,
 }
 
@@ -109,7 +129,8 @@ impl FileCache {
     ///
     /// Each names the path. `NotAFile`, `TooLarge` (unread), `Untrusted`, `BrokenLink`, `Permission`, `Io`.
     pub fn config_file(&self, dir: &ConfigDir, place: &Place, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
-        let cached = lock(&self.kept).entries.get(place.path()).cloned();
+        let key = Key(Arc::clone(place.path()));
+        let cached = lock(&self.kept).entries.get(&key).cloned();
         // Most files of a first load: what could be seen before they are opened is seen on the descriptor too. Whatever is
         // not as listed takes the long way, which says what is wrong.
         if cached.is_none()
@@ -143,11 +164,12 @@ impl FileCache {
     fn keep(&self, entry: Arc<FileEntry>) {
         let mut kept = lock(&self.kept);
         let weight = entry.weight();
+        let key = Key(Arc::clone(&entry.path));
         let replaced = if weight > self.max_bytes {
-            kept.entries.pop(&entry.path)
+            kept.entries.pop(&key)
         } else {
             kept.bytes += weight;
-            kept.entries.put(Arc::clone(&entry.path), entry)
+            kept.entries.put(key, entry)
         };
         kept.bytes -= replaced.map_or(0, |replaced| replaced.weight());
         while kept.bytes > self.max_bytes

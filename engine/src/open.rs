@@ -63,6 +63,15 @@ pub(crate) struct Listed {
     pub(crate) is_file: bool,
 }
 
+/// What a directory holds.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    /// In byte order of their names.
+    pub(crate) entries: Vec<Listed>,
+    /// The directory's own, taken before it was listed; `None` where that proves nothing.
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
 impl Place {
     /// The absolute path.
     pub fn path(&self) -> &Arc<Path> {
@@ -154,7 +163,9 @@ impl ConfigDir {
     pub fn place(&self, relative: impl Into<PathBuf>) -> Result<Place> {
         let relative = relative.into();
         self.require_below(&relative)?;
-        Ok(Place { path: self.path.join(&relative).into(), relative, listed: false })
+        let mut path = PathBuf::with_capacity(self.path.as_os_str().len() + 1 + relative.as_os_str().len());
+        path.extend([&self.path, &relative]);
+        Ok(Place { path: path.into(), relative, listed: false })
     }
 
     /// The entries of the sub-directory `relative` in byte order of their names, hidden ones (leading dot) left out; `None` where
@@ -163,17 +174,24 @@ impl ConfigDir {
     /// # Errors
     ///
     /// `InvalidArgument` for a path that leads out of the directory, `BrokenLink` for links in a circle, `Permission`, `Io`.
-    pub(crate) fn list(&self, relative: &Path) -> Result<Option<Vec<Listed>>> {
+    pub(crate) fn list(&self, relative: &Path) -> Result<Option<Listing>> {
         self.require_below(relative)?;
         match self.dir.list(relative) {
-            Ok(mut entries) => {
-                entries.retain(|entry| !entry.name.as_encoded_bytes().starts_with(b"."));
-                entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-                Ok(Some(entries))
+            Ok(mut listing) => {
+                listing.entries.retain(|entry| !entry.name.as_encoded_bytes().starts_with(b"."));
+                listing.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+                Ok(Some(listing))
             }
             Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(located(&self.path.join(relative), &error)),
         }
+    }
+
+    /// The fingerprint of the sub-directory `relative`, in one system call: while it is that of a [`Listing`], so are the
+    /// entries. `None` where there is nothing, or it proves nothing.
+    pub(crate) fn fingerprint(&self, relative: &Path) -> Option<Fingerprint> {
+        self.require_below(relative).ok()?;
+        self.dir.directory_fingerprint(relative)
     }
 
     /// What lies at `place`, links followed; `None` where there is nothing. One system call, two for a link.

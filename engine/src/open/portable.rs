@@ -7,7 +7,7 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Kind, Links, Listed, Stat};
+use super::{Kind, Links, Listed, Listing, Stat};
 use crate::error::ErrorKind;
 use crate::fingerprint::Fingerprint;
 
@@ -42,7 +42,7 @@ impl Dir {
     }
 
     /// All entries in no order.
-    pub(super) fn list(&self, relative: &Path) -> io::Result<Vec<Listed>> {
+    pub(super) fn list(&self, relative: &Path) -> io::Result<Listing> {
         let path = self.path.join(relative);
         // Listing a file has an error of its own on each system.
         if !fs::metadata(&path)?.is_dir() {
@@ -52,7 +52,13 @@ impl Dir {
             let entry = entry?;
             Ok(Listed { name: entry.file_name(), is_file: entry.file_type().is_ok_and(|kind| kind.is_file()) })
         };
-        fs::read_dir(path)?.map(entry).collect()
+        let entries = fs::read_dir(path)?.map(entry).collect::<io::Result<_>>()?;
+        Ok(Listing { entries, fingerprint: None })
+    }
+
+    /// None: without an inode, two directories made at the same time would be one.
+    pub(super) fn directory_fingerprint(&self, _: &Path) -> Option<Fingerprint> {
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::geteuid;
 
-use super::{Distrust, Kind, Links, Listed, Stat};
+use super::{Distrust, Kind, Links, Listed, Listing, Stat};
 use crate::error::ErrorKind;
 use crate::fingerprint::Fingerprint;
 
@@ -52,7 +52,7 @@ impl Dir {
     }
 
     /// All entries in no order, `.` and `..` perhaps among them.
-    pub(super) fn list(&self, relative: &Path) -> io::Result<Vec<Listed>> {
+    pub(super) fn list(&self, relative: &Path) -> io::Result<Listing> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let descriptor = retry_on_intr(|| fs::openat(&self.descriptor, relative, flags, Mode::empty()))?;
         let entry = |entry: rustix::io::Result<fs::DirEntry>| {
@@ -60,7 +60,13 @@ impl Dir {
             let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
             Ok(Listed { name, is_file: entry.file_type() == FileType::RegularFile })
         };
-        fs::Dir::new(descriptor)?.map(entry).collect()
+        let fingerprint = Some(Fingerprint::of(&fs::fstat(&descriptor)?));
+        let entries = fs::Dir::new(descriptor)?.map(entry).collect::<io::Result<_>>()?;
+        Ok(Listing { entries, fingerprint })
+    }
+
+    pub(super) fn directory_fingerprint(&self, relative: &Path) -> Option<Fingerprint> {
+        fs::statat(&self.descriptor, relative, AtFlags::empty()).ok().as_ref().map(Fingerprint::of)
     }
 
     fn describe(&self, stat: &fs::Stat) -> Stat {

@@ -14,7 +14,9 @@ use crate::name::ProjectName;
 use crate::plan::Project;
 
 /// Entries that make a directory a repository.
-pub(super) const VCS_MARKERS: [&str; 4] = [".git", ".hg", ".svn", ".jj"];
+pub(super) const VCS_MARKERS: [&str; 4] = [GIT, ".hg", ".svn", ".jj"];
+
+const GIT: &str = ".git";
 
 /// Entries that make a directory a package.
 ///
@@ -84,7 +86,13 @@ pub(super) fn detect(
         Detect::Default => {
             let marked = marked(dirs)?;
             match &marked.repository {
-                Some(root) => Ok(Some(repository(root, &marked.manifests, look)?)),
+                Some(root) => {
+                    let main_checkout = match marked.is_main_checkout {
+                        true => None,
+                        false => worktree::name_of_main_checkout(root, look)?,
+                    };
+                    Ok(Some(repository(root, main_checkout.as_deref(), &marked.manifests)?))
+                }
                 None => match nearest_manifest(&marked, look, home)? {
                     Some(root) => Ok(Some(Nest::single(root)?)),
                     None => Ok(None),
@@ -111,6 +119,8 @@ pub(super) fn detect(
 /// What the default rule needs to know of the walk: it ends at the first repository.
 struct Marked {
     repository: Option<PathBuf>,
+    /// Its `.git` is known to be a directory, so it is no linked worktree.
+    is_main_checkout: bool,
     /// Directories with a manifest, in the order of the walk.
     manifests: Vec<PathBuf>,
     /// Those with a manifest or a Makefile.
@@ -118,11 +128,12 @@ struct Marked {
 }
 
 fn marked(dirs: &mut Dirs<'_>) -> Result<Marked, Stop> {
-    let mut marked = Marked { repository: None, manifests: Vec::new(), buildable: Vec::new() };
+    let mut marked = Marked { repository: None, is_main_checkout: false, manifests: Vec::new(), buildable: Vec::new() };
     let mut index = 0;
     while let Some(directory) = dirs.get(index)? {
         if directory.holds_any(&VCS_MARKERS) {
             marked.repository = Some(directory.path.clone());
+            marked.is_main_checkout = directory.lists_directory(GIT);
             break;
         }
         let has_manifest = directory.holds_any(&MANIFESTS);
@@ -138,9 +149,8 @@ fn marked(dirs: &mut Dirs<'_>) -> Result<Marked, Stop> {
 }
 
 /// The repository and, nested in it, its packages on the way to the start directory.
-fn repository(root: &Path, manifests: &[PathBuf], look: &Look) -> Result<Nest, Stop> {
-    let main_checkout = worktree::name_of_main_checkout(root, look)?;
-    let name = ProjectName::from_components([main_checkout.as_deref().unwrap_or_else(|| own_name(root))])?;
+fn repository(root: &Path, main_checkout: Option<&OsStr>, manifests: &[PathBuf]) -> Result<Nest> {
+    let name = ProjectName::from_components([main_checkout.unwrap_or_else(|| own_name(root))])?;
     let mut levels = vec![Level { root: root.to_path_buf(), name: name.clone() }];
     let mut name = name;
     for package in manifests.iter().rev().filter(|package| is_own_code(root, package)) {

@@ -1,27 +1,28 @@
-//! One directory of a walk: opened relative to the one below it, and asked which names it holds.
+//! One directory of a walk: reached from the start directory, and asked which names it holds.
 //!
 //! What the names mean is decided in `detect`; in which order directories come is `walk`'s. On Linux a level of a walk costs
-//! an `openat("..")` and one listing, some 4 µs whatever its depth (asking for each marker takes twice that); elsewhere, and
-//! where a directory may not be listed, names are asked for one by one, by path.
+//! an open and one listing (asking for each marker takes twice that), and a single `stat` where an earlier listing still
+//! holds; elsewhere, and where a directory may not be listed, names are asked for one by one, by path.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 
-use super::listings::Listings;
+use super::listings::Known;
 use crate::error::{Error, ErrorKind, Result};
-use crate::fingerprint::Timestamp;
+use crate::fingerprint::Fingerprint;
 use crate::matcher::Matcher;
 
 /// An open directory; cheap to clone.
-pub(super) type Handle = sys::Handle;
+type Handle = sys::Handle;
 
 /// The start directory, resolved.
 #[derive(Debug, Clone)]
 pub(super) struct Start {
     pub(super) path: PathBuf,
-    pub(super) handle: Option<Handle>,
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "never made there"))]
+    opened: Option<(Handle, Fingerprint)>,
 }
 
 impl Start {
@@ -30,25 +31,16 @@ impl Start {
     /// # Errors
     /// `NotFound`, `NotADirectory`, `Permission` and the like, with the path as it was given.
     pub(super) fn resolve(given: &Path) -> Result<Self> {
-        if let Some((path, handle)) = sys::open_and_resolve(given) {
-            return Ok(Self { path, handle: Some(handle) });
+        if let Some((path, handle, fingerprint)) = sys::open_and_resolve(given) {
+            return Ok(Self { path, opened: Some((handle, fingerprint)) });
         }
         let failed = |error| Error::io(given, &error);
         let path = std::fs::canonicalize(given).map_err(failed)?;
         if !std::fs::metadata(&path).map_err(failed)?.is_dir() {
             return Err(Error::new(ErrorKind::NotADirectory).at(given));
         }
-        Ok(Self { path, handle: None })
+        Ok(Self { path, opened: None })
     }
-}
-
-/// What earlier walks found.
-#[derive(Debug, Clone, Copy)]
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only on Linux is a directory listed in one call"))]
-pub(super) struct Known<'a> {
-    pub(super) listings: &'a Listings,
-    /// When this walk began.
-    pub(super) read_at: Timestamp,
 }
 
 /// A directory, and what it holds.
@@ -61,7 +53,7 @@ pub(super) struct Directory {
 /// Small directories are listed in one go; in large ones the few names that matter are asked for.
 #[derive(Debug)]
 enum Names {
-    /// Every entry's name, each followed by a NUL.
+    /// Every entry's name, each followed by a slash if it is a directory, and a NUL.
     #[cfg(target_os = "linux")]
     Listed(Arc<[u8]>),
     #[cfg(target_os = "linux")]
@@ -75,38 +67,55 @@ impl Directory {
         Self { path, names: Names::ByPath }
     }
 
-    /// The directory at `path`, which is already open. Without `known`, no earlier listing of it is believed.
+    /// The directory at `path`, which is so many levels above the start directory. Without `known`, no earlier listing of it is
+    /// believed.
     #[cfg(target_os = "linux")]
-    pub(super) fn open(path: PathBuf, handle: &Handle, known: Option<Known<'_>>) -> Self {
-        let fingerprint = known.and_then(|known| Some((known, handle.fingerprint()?)));
-        if let Some(names) = fingerprint.and_then(|(known, fingerprint)| known.listings.get(&fingerprint)) {
-            return Self { path, names: Names::Listed(names) };
-        }
-        let names = match handle.list_if_small() {
-            sys::Listing::Whole(names) => {
-                let names = Arc::from(names);
-                if let Some((known, fingerprint)) = fingerprint {
-                    known.listings.keep(fingerprint, known.read_at, &names);
-                }
-                Names::Listed(names)
+    pub(super) fn above(start: &Start, levels: usize, path: PathBuf, known: Option<Known<'_>>) -> Self {
+        let opened = start.opened.as_ref();
+        let up = PathBuf::from("../".repeat(levels));
+        if let Some(known) = known {
+            let fingerprint = match opened {
+                Some((_, fingerprint)) if levels == 0 => Some(*fingerprint),
+                Some((start, _)) => start.fingerprint(&up),
+                None => None,
+            };
+            if let Some(names) = fingerprint.and_then(|fingerprint| known.memory.walked.get(&fingerprint)) {
+                return Self { path, names: Names::Listed(names) };
             }
-            sys::Listing::Large => Names::Large(handle.clone()),
-            sys::Listing::Failed => Names::ByPath,
+        }
+        // What may be entered but not listed cannot be opened; nor can what lies too far up for a path of `..`.
+        let handle = match opened {
+            Some((start, _)) if levels == 0 => Some(start.clone()),
+            Some((start, _)) => start.open_below(&up),
+            None => Handle::open(&path),
         };
+        let names = handle.map_or(Names::ByPath, |handle| Names::list(handle, known));
         Self { path, names }
     }
 
-    /// The directory at `path`, which is already open.
+    /// The directory at `path`, above the start directory.
     #[cfg(not(target_os = "linux"))]
-    pub(super) fn open(path: PathBuf, _: &Handle, _: Option<Known<'_>>) -> Self {
+    pub(super) fn above(_: &Start, _: usize, path: PathBuf, _: Option<Known<'_>>) -> Self {
         Self::by_path(path)
+    }
+
+    /// Whether a listing says that it has a directory of this name, which is then no link. Where it does not say so, there may
+    /// still be one.
+    pub(super) fn lists_directory(&self, name: &str) -> bool {
+        match &self.names {
+            #[cfg(target_os = "linux")]
+            Names::Listed(names) => {
+                names.split(|byte| *byte == 0).any(|entry| entry.strip_suffix(b"/") == Some(name.as_bytes()))
+            }
+            _ => false,
+        }
     }
 
     /// Whether it has an entry of this name, of any kind (a link that leads nowhere counts too).
     pub(super) fn holds(&self, name: &OsStr) -> bool {
         match &self.names {
             #[cfg(target_os = "linux")]
-            Names::Listed(names) => names.split(|byte| *byte == 0).any(|entry| entry == name.as_encoded_bytes()),
+            Names::Listed(entries) => names_in(entries).any(|entry| entry == name.as_encoded_bytes()),
             #[cfg(target_os = "linux")]
             Names::Large(handle) => handle.has(name),
             Names::ByPath => std::fs::symlink_metadata(self.path.join(name)).is_ok(),
@@ -118,9 +127,7 @@ impl Directory {
         match &self.names {
             // One pass over the entries: nearly all differ from all names in length or first byte.
             #[cfg(target_os = "linux")]
-            Names::Listed(entries) => {
-                entries.split(|byte| *byte == 0).any(|entry| names.iter().any(|name| name.as_bytes() == entry))
-            }
+            Names::Listed(entries) => names_in(entries).any(|entry| names.iter().any(|name| name.as_bytes() == entry)),
             _ => names.iter().any(|name| self.holds(OsStr::new(name))),
         }
     }
@@ -130,6 +137,37 @@ impl Directory {
         // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
         matcher.matches_directory(&|name| Path::new(name).file_name() == Some(name) && self.holds(name))
     }
+}
+
+#[cfg(target_os = "linux")]
+impl Names {
+    /// The names in an open directory; kept for later walks in `known`.
+    fn list(handle: Handle, known: Option<Known<'_>>) -> Self {
+        // Taken anew, of what is listed: `..` may have become another directory since the last look.
+        let fingerprint = known.and_then(|known| Some((known, handle.fingerprint(Path::new(""))?)));
+        match handle.list_if_small() {
+            sys::Listing::Whole(names) => {
+                let names = Arc::from(names);
+                if let Some((known, fingerprint)) = fingerprint {
+                    known.memory.walked.keep(fingerprint, known.read_at, &names);
+                }
+                Self::Listed(names)
+            }
+            sys::Listing::Large => Self::Large(handle),
+            sys::Listing::Failed => Self::ByPath,
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn names_in(entries: &[u8]) -> impl Iterator<Item = &[u8]> {
+    entries.split(|byte| *byte == 0).map(|entry| entry.strip_suffix(b"/").unwrap_or(entry))
+}
+
+/// The fingerprint of the directory at `path`, or of what is there else; a link at its end is not followed. `None` where
+/// fingerprints of directories prove nothing, too.
+pub(super) fn fingerprint(path: &Path) -> Option<Fingerprint> {
+    sys::fingerprint(path)
 }
 
 /// A directory that is asked for paths below it.
@@ -150,6 +188,11 @@ impl<'a> Base<'a> {
             Some(handle) => handle.has(relative.as_os_str()),
             None => std::fs::symlink_metadata(self.path.join(relative)).is_ok(),
         }
+    }
+
+    /// As [`fingerprint`], of what is at this path, the empty one standing for itself.
+    pub(super) fn fingerprint(&self, relative: &Path) -> Option<Fingerprint> {
+        self.handle.as_ref()?.fingerprint(relative)
     }
 
     /// Whether a directory is at this path, and not a link to one.
@@ -191,7 +234,7 @@ mod sys {
 
     /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does
     /// not work out: no /proc, no permission to list, an unreachable or deleted directory.
-    pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle)> {
+    pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle, Fingerprint)> {
         let fd = rustix::fs::open(path, FLAGS, Mode::empty()).ok()?;
         let mut link = String::with_capacity(24);
         write!(link, "/proc/self/fd/{}", fd.as_raw_fd()).ok()?;
@@ -199,7 +242,11 @@ mod sys {
         // The kernel marks what is deleted or unreachable in the text itself, so a path counts when it leads here again.
         let (here, there) = (rustix::fs::fstat(&fd).ok()?, rustix::fs::stat(&resolved).ok()?);
         let same = here.st_dev == there.st_dev && here.st_ino == there.st_ino;
-        (same && resolved.is_absolute()).then(|| (resolved, Handle(Rc::new(fd))))
+        (same && resolved.is_absolute()).then(|| (resolved, Handle(Rc::new(fd)), Fingerprint::of(&here)))
+    }
+
+    pub(super) fn fingerprint(path: &Path) -> Option<Fingerprint> {
+        rustix::fs::lstat(path).ok().as_ref().map(Fingerprint::of)
     }
 
     impl Handle {
@@ -207,8 +254,8 @@ mod sys {
             rustix::fs::open(path, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
         }
 
-        pub(crate) fn parent(&self) -> Option<Self> {
-            rustix::fs::openat(&*self.0, "..", FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+        pub(super) fn open_below(&self, relative: &Path) -> Option<Self> {
+            rustix::fs::openat(&*self.0, relative, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
         }
 
         pub(super) fn has(&self, name: &OsStr) -> bool {
@@ -220,8 +267,10 @@ mod sys {
                 .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
         }
 
-        pub(super) fn fingerprint(&self) -> Option<Fingerprint> {
-            rustix::fs::fstat(&*self.0).ok().as_ref().map(Fingerprint::of)
+        /// Of what is at this path, the empty one standing for the directory itself.
+        pub(super) fn fingerprint(&self, relative: &Path) -> Option<Fingerprint> {
+            let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH;
+            rustix::fs::statat(&*self.0, relative, flags).ok().as_ref().map(Fingerprint::of)
         }
 
         pub(super) fn list_if_small(&self) -> Listing {
@@ -230,9 +279,10 @@ mod sys {
             let mut names = Vec::with_capacity(256);
             while let Some(entry) = entries.next() {
                 let Ok(entry) = entry else { return Listing::Failed };
-                let name = entry.file_name().to_bytes_with_nul();
-                if name != b".\0" && name != b"..\0" {
+                let name = entry.file_name().to_bytes();
+                if name != b"." && name != b".." {
                     names.extend_from_slice(name);
+                    names.extend_from_slice(if entry.file_type() == FileType::Directory { b"/\0" } else { b"\0" });
                 }
                 // Some file systems fill the buffer in part only, so the list has ended when a second call says so.
                 if entries.is_buffer_empty() {
@@ -249,11 +299,17 @@ mod sys {
     use std::ffi::OsStr;
     use std::path::{Path, PathBuf};
 
+    use crate::fingerprint::Fingerprint;
+
     /// Never made: everything goes by path here.
     #[derive(Debug, Clone)]
     pub(crate) enum Handle {}
 
-    pub(super) fn open_and_resolve(_: &Path) -> Option<(PathBuf, Handle)> {
+    pub(super) fn open_and_resolve(_: &Path) -> Option<(PathBuf, Handle, Fingerprint)> {
+        None
+    }
+
+    pub(super) fn fingerprint(_: &Path) -> Option<Fingerprint> {
         None
     }
 
@@ -262,7 +318,7 @@ mod sys {
             None
         }
 
-        pub(crate) fn parent(&self) -> Option<Self> {
+        pub(super) fn fingerprint(&self, _: &Path) -> Option<Fingerprint> {
             match *self {}
         }
 
@@ -290,10 +346,8 @@ mod tests {
             for index in 0..count {
                 std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
             }
-            let listed = match Start::resolve(&path).unwrap() {
-                Start { path, handle: Some(handle) } => Directory::open(path, &handle, None),
-                Start { path, handle: None } => Directory::by_path(path),
-            };
+            let listed = Directory::above(&Start::resolve(&path).unwrap(), 0, path.clone(), None);
+            assert!(!listed.lists_directory("some-longish-file-name-1"));
             #[cfg(target_os = "linux")]
             assert_eq!(matches!(listed.names, Names::Listed(_)), expected_small);
             #[cfg(not(target_os = "linux"))]

@@ -160,7 +160,7 @@ impl Work {
                 Ok(Outcome::Read(entry))
             }
             Unit::Directory(layer) => {
-                more.extend(search.in_directory(&self.nest, *layer, &request.kinds, look)?);
+                more.extend(search.in_directory(&self.nest, *layer, &request.kinds, self.job.known(), look)?);
                 Ok(Outcome::Nothing)
             }
         }

@@ -7,9 +7,11 @@
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::Arc;
 
 use super::calls::Look;
 use super::detect::{Level, Nest};
+use super::listings::Known;
 use super::{Kind, Stop, packages};
 use crate::error::Result;
 use crate::matcher::Matcher;
@@ -77,12 +79,13 @@ impl Search {
         nest: &Nest,
         layer: usize,
         kinds: &[Kind],
+        known: Option<Known<'_>>,
         look: &Look,
     ) -> Result<Vec<Candidate>, Stop> {
         let level = &nest.levels[layer];
         let directory = level.name.directory();
         look.at(&self.config_dir.path().join(&directory))?;
-        let entries = self.config_dir.list(&directory)?.unwrap_or_default();
+        let entries = self.entries(&directory, known)?;
         let mut files: Vec<(&Listed, usize)> = entries
             .iter()
             .filter_map(|entry| {
@@ -96,7 +99,7 @@ impl Search {
             files.retain(|(entry, _)| package.file_name() != Some(stem(&entry.name)));
         }
         if nest.has_packages && !files.is_empty() {
-            let foreign = packages_among(level, files.iter().map(|(entry, _)| stem(&entry.name)), look)?;
+            let foreign = packages_among(level, files.iter().map(|(entry, _)| stem(&entry.name)), known, look)?;
             files.retain(|(entry, _)| !foreign.contains(stem(&entry.name)));
         }
         let candidate = |(position, (entry, kind)): (usize, (&Listed, usize))| {
@@ -104,6 +107,22 @@ impl Search {
             Ok(Candidate { place, rank: Rank { kind, layer, in_directory: true, position } })
         };
         files.into_iter().enumerate().map(candidate).collect()
+    }
+
+    /// What a directory of `config_dir` holds; nothing where there is none.
+    fn entries(&self, directory: &Path, known: Option<Known<'_>>) -> Result<Arc<[Listed]>> {
+        if let Some(known) = known
+            && let Some(fingerprint) = self.config_dir.fingerprint(directory)
+            && let Some(entries) = known.memory.config.get(&fingerprint)
+        {
+            return Ok(entries);
+        }
+        let Some(listing) = self.config_dir.list(directory)? else { return Ok(Arc::default()) };
+        let entries = Arc::from(listing.entries);
+        if let (Some(known), Some(fingerprint)) = (known, listing.fingerprint) {
+            known.memory.config.keep(fingerprint, known.read_at, &entries);
+        }
+        Ok(entries)
     }
 
     fn lets_through(&self, name: &OsStr, extension: &str) -> bool {
@@ -118,6 +137,7 @@ impl Search {
 fn packages_among<'s>(
     level: &Level,
     stems: impl Iterator<Item = &'s OsStr>,
+    known: Option<Known<'_>>,
     look: &Look,
 ) -> Result<HashSet<OsString>, Stop> {
     let stem_of = |package: &OsStr| -> Option<OsString> {
@@ -130,8 +150,8 @@ fn packages_among<'s>(
         decode(stem).filter(|package| !is_encoded(stem) || stem_of(package).as_deref() == Some(stem))
     });
     look.at(&level.root)?;
-    let packages = packages::among(&level.root, names);
-    Ok(packages.iter().filter_map(|package| stem_of(package)).collect())
+    let packages = packages::among(&level.root, names, known);
+    Ok(packages.found.iter().filter_map(|package| stem_of(package)).collect())
 }
 
 /// The directory name that a file's stem is the encoding of, if it is one. (Of a name that had to be cut it is not; such a

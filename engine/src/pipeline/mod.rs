@@ -12,7 +12,6 @@ mod detect;
 mod directory;
 mod execute;
 mod find_files;
-#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only on Linux is a directory listed in one call"))]
 mod listings;
 mod packages;
 mod runner;
@@ -34,10 +33,10 @@ use crate::plan::{Plan, Project};
 
 use calls::{Blocked, Calls, Look};
 use detect::Nest;
-use directory::{Known, Start};
+use directory::Start;
 use execute::Work;
 use find_files::{Filter, Search};
-use listings::Listings;
+use listings::{Known, Memory};
 use walk::Dirs;
 
 /// One load, as asked for.
@@ -135,13 +134,13 @@ impl Stage {
 pub struct Engine {
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
-    listings: Arc<Listings>,
+    memory: Arc<Memory>,
 }
 
 impl Engine {
     /// An engine that reads through `cache`.
     pub fn new(cache: Arc<FileCache>) -> Self {
-        Self { cache, calls: Arc::default(), listings: Arc::default() }
+        Self { cache, calls: Arc::default(), memory: Arc::default() }
     }
 
     /// Starts to find the project and to read its files; `deliver` gets the result once, on whichever thread has it. Has to be
@@ -161,8 +160,8 @@ impl Engine {
         S: Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
         D: FnOnce(Result<Plan>) + Send + 'static,
     {
-        let (cache, calls, listings) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.listings));
-        runner::start(Arc::new(Job { request, cache, calls, listings, shown: Box::new(shown) }), Box::new(deliver))
+        let (cache, calls, memory) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.memory));
+        runner::start(Arc::new(Job { request, cache, calls, memory, shown: Box::new(shown) }), Box::new(deliver))
     }
 
     /// As [`Engine::start`], for one who only waits.
@@ -186,8 +185,16 @@ struct Job {
     request: Request,
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
-    listings: Arc<Listings>,
+    memory: Arc<Memory>,
     shown: Box<Shown>,
+}
+
+impl Job {
+    /// What earlier loads found, unless no time stamp is to be trusted.
+    fn known(&self) -> Option<Known<'_>> {
+        let known = || Known { memory: &self.memory, read_at: Timestamp::now() };
+        self.request.limits.trust_mtime.then(known)
+    }
 }
 
 /// Which plan is shown for a project.
@@ -218,10 +225,9 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     let began = Instant::now();
     let request = &job.request;
     look.at(&request.start_dir)?;
+    let known = job.known();
     let start = Start::resolve(&request.start_dir)?;
 
-    let known = Known { listings: &job.listings, read_at: Timestamp::now() };
-    let known = request.limits.trust_mtime.then_some(known);
     let mut dirs = Dirs::only(look, start.path.clone());
     let mut nest: Option<Nest> = None;
     let mut filters = Vec::new();

@@ -6,48 +6,106 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::detect::{MANIFESTS, VCS_MARKERS};
-use super::directory::Base;
+use super::directory::{self, Base};
+use super::listings::Known;
 use super::walk::{is_foreign, subdirectories};
+use crate::fingerprint::Fingerprint;
 
 /// Second levels are searched as long as that takes at most so many looks (directories × names, about 0.5 µs each). In roots
 /// with more, packages are found directly below the root only.
 const MOST_LOOKS: usize = 20_000;
 
-/// Those of `names` (directory names, not encoded) that belong to a package of the project at `root`.
-pub(super) fn among(root: &Path, names: impl Iterator<Item = OsString>) -> HashSet<OsString> {
-    let mut packages = HashSet::new();
-    let directories = subdirectories(root);
-    if directories.is_empty() {
+/// What a search found, and what it is to be believed on.
+#[derive(Debug, Default)]
+pub(super) struct Packages {
+    /// The names that were asked for, in the order of the asking.
+    pub(super) names: Vec<OsString>,
+    /// Those of them that belong to a package.
+    pub(super) found: HashSet<OsString>,
+    /// The directories below the root that were looked into, by their paths from there. While their fingerprints and that of
+    /// the root stay the same, so does the answer.
+    pub(super) looked_into: Vec<(PathBuf, Fingerprint)>,
+}
+
+/// Which of `names` (directory names, not encoded) belong to a package of the project at `root`.
+pub(super) fn among(root: &Path, names: impl Iterator<Item = OsString>, known: Option<Known<'_>>) -> Arc<Packages> {
+    let names: Vec<OsString> = names.collect();
+    if let Some(known) = known
+        && let Some(fingerprint) = directory::fingerprint(root)
+        && let Some(packages) = known.memory.packages.get(&fingerprint)
+        && packages.names == names
+        && packages.looked_into.iter().all(|(path, before)| directory::fingerprint(&root.join(path)) == Some(*before))
+    {
         return packages;
     }
-    let names: HashSet<OsString> = names.collect();
-    let root = Base::open(root);
-    packages.extend(directories.iter().filter(|name| names.contains(*name) && is_package(&root, name)).cloned());
-    let open = names.iter().filter(|name| !packages.contains(*name) && may_be_package(name));
-    let open: Vec<&OsString> = open.collect();
-    if open.len().saturating_mul(directories.len()) > MOST_LOOKS {
-        return packages;
-    }
-    for parent in &directories {
-        let mut below = open.iter().filter(|name| is_package(&root, Path::new(parent).join(name))).peekable();
-        let names_itself = |marker: &&str| root.holds(&Path::new(parent).join(marker));
-        if below.peek().is_some() && !MANIFESTS.iter().chain(&VCS_MARKERS).any(names_itself) {
-            packages.extend(below.map(|name| OsString::clone(name)));
-        }
+    let base = Base::open(root);
+    // Taken anew, of what is searched: the path may lead to another directory by now.
+    let fingerprint = known.and_then(|known| Some((known, base.fingerprint(Path::new(""))?)));
+    let Ok(directories) = subdirectories(root) else { return Arc::default() };
+    let mut search = Search { base, looked_into: Vec::new(), unproved: false };
+    let found = if directories.is_empty() { HashSet::new() } else { search.run(&directories, names.iter().collect()) };
+    let packages = Arc::new(Packages { names, found, looked_into: search.looked_into });
+    if let Some((known, fingerprint)) = fingerprint
+        && !search.unproved
+        && packages.looked_into.iter().all(|(_, fingerprint)| !fingerprint.is_racy(known.read_at))
+    {
+        known.memory.packages.keep(fingerprint, known.read_at, &packages);
     }
     packages
 }
 
-fn may_be_package(name: &OsStr) -> bool {
-    !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
+struct Search<'a> {
+    base: Base<'a>,
+    looked_into: Vec<(PathBuf, Fingerprint)>,
+    /// A directory was looked into of which there is no fingerprint.
+    unproved: bool,
 }
 
-fn is_package(root: &Base<'_>, path: impl AsRef<Path>) -> bool {
-    let holds = |name: &&str| root.holds(&path.as_ref().join(name));
-    root.holds_directory(path.as_ref()) && MANIFESTS.iter().any(holds) && !VCS_MARKERS.iter().any(holds)
+impl Search<'_> {
+    fn run(&mut self, directories: &[OsString], names: HashSet<&OsString>) -> HashSet<OsString> {
+        let mut packages = HashSet::new();
+        packages.extend(directories.iter().filter(|name| names.contains(name) && self.is_package(name)).cloned());
+        let open = names.into_iter().filter(|name| !packages.contains(*name) && may_be_package(name));
+        let open: Vec<&OsString> = open.collect();
+        if open.len().saturating_mul(directories.len()) > MOST_LOOKS {
+            return packages;
+        }
+        for parent in directories.iter().map(Path::new).filter(|_| !open.is_empty()) {
+            self.look_into(parent);
+            let below: Vec<_> = open.iter().filter(|name| self.is_package(parent.join(name))).collect();
+            let names_itself = |marker: &&str| self.base.holds(&parent.join(marker));
+            if !below.is_empty() && !MANIFESTS.iter().chain(&VCS_MARKERS).any(names_itself) {
+                packages.extend(below.into_iter().map(|name| OsString::clone(name)));
+            }
+        }
+        packages
+    }
+
+    fn is_package(&mut self, path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        if !self.base.holds_directory(path) {
+            return false;
+        }
+        self.look_into(path);
+        let holds = |name: &&str| self.base.holds(&path.join(name));
+        MANIFESTS.iter().any(holds) && !VCS_MARKERS.iter().any(holds)
+    }
+
+    /// Before anything in it is asked for: what changes after that is seen the next time.
+    fn look_into(&mut self, path: &Path) {
+        match self.base.fingerprint(path) {
+            Some(fingerprint) => self.looked_into.push((path.to_path_buf(), fingerprint)),
+            None => self.unproved = true,
+        }
+    }
+}
+
+fn may_be_package(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
 }
 
 #[cfg(test)]
@@ -79,8 +137,32 @@ mod tests {
             "backend", "frontend", "deep", "inner", ".hidden", "action", "left-pad", "lib", "module", "theirs",
             "plain", "src", "packages", "absent",
         ];
-        let found = among(root.path(), all.map(OsString::from).into_iter());
-        assert_eq!(found, ["backend", "frontend"].map(OsString::from).into());
+        let packages = among(root.path(), all.map(OsString::from).into_iter(), None);
+        assert_eq!(packages.found, ["backend", "frontend"].map(OsString::from).into());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_search_is_believed_only_if_all_that_it_looked_into_was_old() {
+        use super::super::listings::Memory;
+        use crate::fingerprint::Timestamp;
+
+        let root = tempfile::tempdir().unwrap();
+        let below = root.path().join("below");
+        std::fs::create_dir(&below).unwrap();
+        let made = directory::fingerprint(root.path()).unwrap().ctime;
+        while directory::fingerprint(&below).unwrap().ctime <= made {
+            std::fs::write(below.join("file"), "").unwrap();
+            std::fs::remove_file(below.join("file")).unwrap();
+        }
+        let memory = Memory::default();
+        let search = |age_secs| {
+            // So long after the root was made that it proves something, in the first case only just.
+            let read_at = Timestamp { secs: made.secs + age_secs, nanos: made.nanos + 1 };
+            among(root.path(), ["name".into()].into_iter(), Some(Known { memory: &memory, read_at }))
+        };
+        assert!(!Arc::ptr_eq(&search(2), &search(2)));
+        assert!(Arc::ptr_eq(&search(1000), &search(1000)));
     }
 
     #[test]
@@ -94,8 +176,8 @@ mod tests {
             std::fs::write(root.path().join(package).join("go.mod"), "").unwrap();
         }
         let few: HashSet<OsString> = ["near", "far"].map(OsString::from).into();
-        assert_eq!(among(root.path(), few.iter().cloned()), few);
+        assert_eq!(among(root.path(), few.iter().cloned(), None).found, few);
         let many = few.iter().cloned().chain((0..200).map(|index| format!("name-{index}").into()));
-        assert_eq!(among(root.path(), many), ["near"].map(OsString::from).into());
+        assert_eq!(among(root.path(), many, None).found, ["near"].map(OsString::from).into());
     }
 }

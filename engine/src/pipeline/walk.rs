@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::calls::Look;
-use super::directory::{Directory, Handle, Known, Start};
+use super::directory::{Directory, Start};
+use super::listings::Known;
 use super::{Direction, Stop};
 use crate::matcher::Matcher;
 
@@ -33,16 +35,8 @@ pub(super) struct Dirs<'a> {
 #[derive(Debug)]
 enum Ahead {
     Nothing,
-    Up { next: PathBuf, reach: Reach },
+    Up { next: PathBuf, start: Start, levels: usize },
     Down { queue: VecDeque<PathBuf>, left: usize },
-}
-
-/// How to open the next directory up.
-#[derive(Debug)]
-enum Reach {
-    Open(Handle),
-    FromBelow(Handle),
-    ByPath,
 }
 
 impl<'a> Dirs<'a> {
@@ -60,7 +54,7 @@ impl<'a> Dirs<'a> {
         matcher: Option<Matcher>,
     ) -> Self {
         let ahead = match direction {
-            Direction::Up => Ahead::Up { next: start.path, reach: start.handle.map_or(Reach::ByPath, Reach::Open) },
+            Direction::Up => Ahead::Up { next: start.path.clone(), start, levels: 0 },
             Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
         Self { look, known, seen: Vec::new(), ahead, matcher }
@@ -80,30 +74,21 @@ impl<'a> Dirs<'a> {
     fn advance(&mut self) -> Result<Option<Directory>, Stop> {
         match &mut self.ahead {
             Ahead::Nothing => Ok(None),
-            Ahead::Up { next, reach } => {
+            Ahead::Up { next, start, levels } => {
                 self.look.at(next)?;
                 let path = std::mem::take(next);
-                // What may be entered but not listed cannot be opened, and the way up goes on by path.
-                let handle = match std::mem::replace(reach, Reach::ByPath) {
-                    Reach::Open(handle) => Some(handle),
-                    Reach::FromBelow(below) => below.parent(),
-                    Reach::ByPath => Handle::open(&path),
-                };
                 let parent = path.parent().map(Path::to_path_buf);
-                let directory = match &handle {
-                    Some(handle) => Directory::open(path, handle, self.known),
-                    None => Directory::by_path(path),
-                };
-                self.ahead = match parent {
-                    Some(next) => Ahead::Up { next, reach: handle.map_or(Reach::ByPath, Reach::FromBelow) },
-                    None => Ahead::Nothing,
-                };
+                let directory = Directory::above(start, *levels, path, self.known);
+                match parent {
+                    Some(parent) => (*next, *levels) = (parent, *levels + 1),
+                    None => self.ahead = Ahead::Nothing,
+                }
                 Ok(Some(directory))
             }
             Ahead::Down { queue, left } => {
                 let Some(path) = queue.pop_front() else { return Ok(None) };
                 self.look.at(&path)?;
-                let mut below = subdirectories(&path);
+                let mut below = subdirectories(&path).unwrap_or_default();
                 below.sort();
                 below.truncate(*left);
                 *left -= below.len();
@@ -115,14 +100,16 @@ impl<'a> Dirs<'a> {
 }
 
 /// The names of the directories in `path` that may be packages, in no order: nothing hidden, no links, nothing foreign.
-pub(super) fn subdirectories(path: &Path) -> Vec<OsString> {
-    let Ok(entries) = std::fs::read_dir(path) else { return Vec::new() };
-    entries
+///
+/// # Errors
+/// When it cannot be listed.
+pub(super) fn subdirectories(path: &Path) -> io::Result<Vec<OsString>> {
+    let directories = std::fs::read_dir(path)?
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.file_name())
-        .filter(|name| !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name))
-        .collect()
+        .filter(|name| !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name));
+    Ok(directories.collect())
 }
 
 /// Whether a directory of this name holds other people's code.
