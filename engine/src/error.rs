@@ -170,7 +170,7 @@ impl fmt::Display for Error {
             | ErrorKind::Syntax(text)
             | ErrorKind::UnsupportedValue(text)
             | ErrorKind::Runtime(text) => f.write_str(text),
-            ErrorKind::NotFound => f.write_str("does not exist"),
+            ErrorKind::NotFound => f.write_str("does not exist; create it, or give another path"),
             ErrorKind::BrokenLink => f.write_str("is a symbolic link that leads nowhere; repair or remove it"),
             ErrorKind::NotAFile(what) => {
                 write!(f, "is {what}, not a regular file; rename or remove it")

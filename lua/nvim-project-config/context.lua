@@ -5,8 +5,12 @@ local config = require("nvim-project-config.config")
 local M = {}
 
 local metatable = {
-  __index = function(_, key)
-    return key == "pipeline" and require("nvim-project-config.stages.default")() or nil
+  __index = function(ctx, key)
+    if key == "pipeline" then
+      -- Kept: what is changed in it counts.
+      rawset(ctx, key, require("nvim-project-config.stages.default")())
+      return rawget(ctx, key)
+    end
   end,
 }
 

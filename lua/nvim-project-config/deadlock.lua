@@ -12,43 +12,53 @@ local M = {}
 ---@type table<integer, thread>
 local doubtful = {}
 
---- Whether `run` waits, directly or through others, for `target`.
+--- Whether the end of `run` waits, directly or through others, for the end of `target`: a run waits for the one it is queued
+--- behind, and for those that its files await.
 ---@param run project_config.Run?
 ---@param target project_config.Run
+---@param seen table<project_config.Run, true>
 ---@return boolean
-local function awaits(run, target)
-  local steps = 0
-  while run and steps < 1000 do
-    if run == target then
+local function waits_for(run, target, seen)
+  if not run or seen[run] then
+    return false
+  elseif run == target then
+    return true
+  end
+  seen[run] = true
+  if waits_for(loading.runs[run.behind], target, seen) then
+    return true
+  end
+  for id in pairs(run.awaited) do
+    if waits_for(loading.runs[id], target, seen) then
       return true
     end
-    run, steps = loading.runs[run.awaited], steps + 1
   end
   return false
 end
 
---- Finds out whether whoever made this call may be waiting for itself.
----@param run integer the run that will answer the call
+--- Finds out whether the file that made this call would wait for itself.
+---@param id integer the run that will answer the call
 ---@param request integer
----@param behind? integer the run that has to end first
 ---@param yields boolean the caller is about to yield until the answer comes
-function M.check(run, request, behind, yields)
+function M.check(id, request, yields)
   local co, own = run_module.requester()
   if not co or not own then
     return
   end
-  local on_stack = false
-  for worker, other in pairs(run_module.run_of) do
-    on_stack = on_stack or (other.id == behind and run_module.is_on_stack(worker))
-  end
-  local ahead = behind and loading.runs[behind]
-  local never = ahead ~= nil and awaits(ahead, own)
+  local answering = loading.runs[id]
+  local never = waits_for(answering, own, {})
   if yields then
-    own.awaited = run
+    own.awaited[id] = true
     if never then
       native.get().refuse_busy(request)
     end
-  elseif never or on_stack then
+    return
+  end
+  -- A run further down the stack cannot end either, as long as this one waits.
+  for worker, below in pairs(run_module.run_of) do
+    never = never or (run_module.is_on_stack(worker) and waits_for(answering, below, {}))
+  end
+  if never then
     doubtful[request] = co
     native.get().check_wait(request)
   end

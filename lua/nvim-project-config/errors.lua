@@ -27,6 +27,22 @@ function M.new(code, message, place)
   return setmetatable(err, M.metatable)
 end
 
+--- What `xpcall` gave, as an error about `path`: its handler may have failed itself (for want of memory), and what was thrown on may
+--- be an error without a place.
+---@param err any
+---@param path? string
+---@return project_config.Error
+function M.normalised(err, path)
+  if getmetatable(err) ~= M.metatable then
+    return M.new("runtime", (path and path .. ": " or "") .. tostring(err), { path = path })
+  elseif path and not err.path then
+    local placed = setmetatable(vim.tbl_extend("force", {}, err), M.metatable)
+    placed.path, placed.message = path, path .. ": " .. err.message
+    return placed
+  end
+  return err
+end
+
 --- The error for a value thrown by the user's code in `path`. For use as a message handler of `xpcall`: it looks at the stack for
 --- the line.
 ---@param thrown any
@@ -34,7 +50,7 @@ end
 ---@return project_config.Error
 function M.thrown(thrown, path)
   if getmetatable(thrown) == M.metatable then
-    return thrown
+    return M.normalised(thrown, path)
   end
   local line
   for level = 2, 200 do

@@ -24,14 +24,24 @@ local function load_automatically()
   loading.submit({ automatic = true }, function() end)
 end
 
+local lazy_group ---@type integer?
+
+local function drop_lazy_group()
+  if lazy_group then
+    vim.api.nvim_del_augroup_by_id(lazy_group)
+    lazy_group = nil
+  end
+end
+
 --- Loads at the first file.
 local function load_lazily()
   local group = vim.api.nvim_create_augroup("nvim-project-config.loading", {})
+  lazy_group = group
   vim.api.nvim_create_autocmd({ "BufReadPost", "BufNewFile", "FileType" }, {
     group = group,
     desc = "nvim-project-config: load at the first file",
     callback = function()
-      vim.api.nvim_del_augroup_by_id(group)
+      drop_lazy_group()
       load_automatically()
     end,
   })
@@ -47,6 +57,7 @@ end
 function M.setup(opts)
   local options = config.resolve(opts)
   is_setup = true
+  drop_lazy_group()
   local ctx, failure = loading.begin(options)
   if failure then
     require("nvim-project-config.errors").notify(failure)

@@ -2,6 +2,12 @@
 
 local M = {}
 
+--- By name, so that no other name ever reaches `require`.
+local builtin = {
+  lua = "nvim-project-config.executors.lua",
+  vim = "nvim-project-config.executors.vim",
+}
+
 --- The runners that a pipeline's router names for a kind.
 ---@param pipeline? project_config.Stage[]
 ---@param kind string
@@ -24,7 +30,9 @@ function M.resolve(options, kind)
   local own = routed(options.pipeline, kind) or (executor.run and { executor.run })
   return {
     async = executor.async or false,
-    runners = own or { require("nvim-project-config.executors." .. kind) },
+    runners = own or {
+      require(builtin[kind] --[[@as string]]),
+    },
   }
 end
 

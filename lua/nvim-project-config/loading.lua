@@ -2,6 +2,7 @@
 ---
 --- What happens once a load is planned lies in `run.lua`. Everything here is parsed at start-up, so it is kept short.
 
+local config = require("nvim-project-config.config")
 local context = require("nvim-project-config.context")
 local native = require("nvim-project-config.native")
 
@@ -65,9 +66,9 @@ function M.make_current(ctx)
   current = ctx
 end
 
---- The context that a load from this directory most likely ends in: the innermost one around it, else one without a project.
+--- The context whose options count for a load from this directory: the innermost one around it, else one without a project.
 ---@param start_dir string
----@return project_config.Context
+---@return project_config.Context?
 local function context_around(start_dir)
   local best
   for _, ctx in pairs(contexts) do
@@ -77,24 +78,51 @@ local function context_around(start_dir)
       best = ctx
     end
   end
-  if not best and current and not current.project_root then
-    return current
-  end
-  return best or context.new(assert(native.get()).create_context(), setup_options)
+  return best or (current and not current.project_root and current) or nil
+end
+
+--- Whether a path needs no directory to begin from.
+---@param path string
+---@return boolean
+local function is_absolute(path)
+  return path:find("^/") ~= nil or path:find("^%a:[/\\]") ~= nil
 end
 
 --- A path that a user wrote, with `~` and variables expanded. What else there is to tidy up in it, the library does.
 ---@param path string
----@param cwd? string
----@return string?
-local function absolute(path, cwd)
+---@return string
+local function expanded(path)
   if path:find("^~") or path:find("$", 1, true) or jit.os == "Windows" then
-    path = vim.fs.normalize(path)
+    return vim.fs.normalize(path)
   end
-  if path:find("^/") or path:find("^%a:[/\\]") then
-    return path
+  return path
+end
+
+--- The directory of the configuration, and what is wrong with the option. It is never relative: it would then lie in the
+--- repository that one visits.
+---@param option string|fun(ctx: project_config.Context): string
+---@param ctx project_config.Context
+---@return string?, project_config.Error?
+local function config_dir_of(option, ctx)
+  local dir = option ---@type any
+  if type(option) == "function" then
+    local ok, result = xpcall(option, M.thrown, ctx)
+    dir = result ---@type any
+    if not ok then
+      return nil, dir
+    elseif type(dir) ~= "string" then
+      return nil, M.thrown("config_dir: expected a string from the function, got " .. type(dir))
+    elseif dir:find("^~") then
+      dir = vim.fs.normalize(dir, { expand_env = false })
+    end
+  else
+    dir = expanded(dir)
   end
-  return cwd and (cwd .. "/" .. path)
+  if not is_absolute(dir) then
+    local text = ("config_dir: expected an absolute path, got '%s'"):format(dir)
+    return nil, require("nvim-project-config.errors").new("invalid_argument", text)
+  end
+  return dir
 end
 
 --- The identity of these options: that of a live run with equal ones, else a new one.
@@ -102,7 +130,7 @@ end
 ---@return integer
 local function identity_of(options)
   for _, run in pairs(M.runs) do
-    if vim.deep_equal(run.options, options) then
+    if vim.deep_equal(run.asked, options) then
       return run.options_id
     end
   end
@@ -110,15 +138,28 @@ local function identity_of(options)
   return last_options_id
 end
 
-local function thrown(value)
+--- A message handler for `xpcall` around the user's functions.
+---@param value any
+---@return project_config.Error
+function M.thrown(value)
   return require("nvim-project-config.errors").thrown(value)
 end
 
---- The error for a relative path, or none, when the current directory is gone.
----@param problem? string
-local function nowhere(problem)
-  local text = ("the current directory cannot be used (%s); change to one that exists"):format(problem)
-  return require("nvim-project-config.errors").new("not_found", text)
+--- Where a load begins: what was asked for, else where the user is; nil if that is gone.
+---@param what project_config.Submission
+---@param options project_config.Config
+---@param cwd? string
+---@return string?
+local function start_dir_of(what, options, cwd)
+  local asked = what.opts and what.opts.loading and what.opts.loading.start_dir
+  local root = what.ctx and what.ctx.project_root
+  local written = asked or (not root and options.loading.start_dir)
+  if not written then
+    return root or cwd
+  end
+  -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
+  written = expanded(written)
+  return is_absolute(written) and written or (cwd and cwd .. "/" .. written)
 end
 
 --- Asks for a load. The answer, `ctx|nil, err`, goes to the callback; without one, an awaitable for it is returned.
@@ -129,50 +170,43 @@ end
 ---@return fun(step: fun(ctx?: project_config.Context, err?: project_config.Error))
 function M.submit(what, callback)
   local lib, failure = native.get()
-  local cwd, problem = vim.uv.cwd()
-  local ctx = what.ctx or (lib and context_around(cwd or "") or current) --[[@as project_config.Context]]
-  local function refuse(err, options)
-    local awaitable = require("nvim-project-config.errors").refusal(err, ctx, (options or ctx).on_error)
+  local cwd, gone = vim.uv.cwd()
+  local ctx = what.ctx or context_around(cwd or "")
+  local function options_in_force()
+    return ctx and context.options(ctx, what.opts) or config.resolve(what.opts, setup_options)
+  end
+  local options = options_in_force()
+  local function refuse(err)
+    local awaitable = require("nvim-project-config.errors").refusal(
+      err,
+      ctx or current --[[@as project_config.Context]],
+      options.on_error
+    )
     return callback and awaitable(callback) or awaitable
   end
   if not lib then
     return refuse(failure)
   end
 
-  local asked = what.opts and what.opts.loading or {}
-  local root = what.ctx and what.ctx.project_root
-  local written = asked.start_dir or (not root and ctx.loading.start_dir)
-  -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
-  local start_dir = written and absolute(written, cwd) or root or cwd
-  if not what.ctx and start_dir and start_dir ~= cwd then
-    ctx = context_around(start_dir)
-  end
-  local options = context.options(ctx, what.opts)
+  local start_dir = start_dir_of(what, options, cwd)
   if not start_dir then
-    return refuse(nowhere(problem), options)
+    local text = ("the current directory cannot be used (%s); change to one that exists"):format(gone)
+    return refuse(require("nvim-project-config.errors").new("not_found", text))
   end
-
-  local config_dir = options.config_dir
-  if type(config_dir) == "function" then
-    ---@type boolean, any
-    local ok, result = xpcall(config_dir, thrown, ctx)
-    if ok and type(result) ~= "string" then
-      ok, result = false, thrown("config_dir: expected a string from the function, got " .. type(result))
-    end
-    if not ok then
-      return refuse(result, options)
-    end
-    config_dir = result
+  if not what.ctx and start_dir ~= cwd then
+    ctx = context_around(start_dir)
+    options = options_in_force()
   end
-  local used = absolute(config_dir, cwd)
-  if not used then
-    return refuse(nowhere(problem), options)
+  ctx = ctx or context.new(lib.create_context(), setup_options)
+  local config_dir, problem = config_dir_of(options.config_dir, ctx)
+  if not config_dir then
+    return refuse(problem)
   end
 
   local options_id = identity_of(options)
   local submission = {
     start_dir = start_dir,
-    config_dir = used,
+    config_dir = config_dir,
     executors = options.executors,
     stages = options.pipeline,
     options = options_id,
@@ -185,35 +219,44 @@ function M.submit(what, callback)
   if callback then
     request, run_id, behind = lib.load(submission)
     if not request then
-      return refuse(run_id, options)
+      return refuse(run_id)
     end
     native.callbacks[request] = callback
   else
     awaitable, request, run_id, behind = lib.load_await(submission)
     if not awaitable then
-      return refuse(request, options)
+      return refuse(request)
     end
   end
   M.runs[run_id] = M.runs[run_id]
     or {
       id = run_id,
+      behind = behind,
       draft = ctx,
+      opts = what.opts,
       start_dir = start_dir,
       config_dir = config_dir,
+      asked = options,
       options = options,
       options_id = options_id,
       at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,
       pending = 0,
+      awaited = {},
     }
   if what.automatic then
     M.sweep()
+  elseif behind and M.runs[behind] and M.runs[behind].at_startup then
+    -- Somebody waits for what start-up holds back.
+    M.runs[behind].at_startup = false
+    vim.schedule(function()
+      require("nvim-project-config.run").release()
+    end)
   end
   local execution = package.loaded["nvim-project-config.run"]
   if execution and execution.requester() then
     require("nvim-project-config.deadlock").check(
       run_id --[[@as integer]],
       request --[[@as integer]],
-      behind,
       what.yields or false
     )
   end

@@ -19,6 +19,9 @@ local failure
 local drain_scheduled = false
 local slice_end = 0
 
+--- Set when Neovim leaves: no answer comes any more.
+M.leaving = false
+
 --- What waits for an answer, by request id. Rust puts the `step` of an awaitable here too.
 ---@type table<integer, fun(...)>
 M.callbacks = {}
@@ -65,6 +68,9 @@ local function drain()
   repeat
     local event, id, a, b = lib.drain()
     if not event then
+      if id then
+        require("nvim-project-config.errors").notify(id)
+      end
       return
     end
     M.handlers[event](id, a, b)
@@ -85,9 +91,10 @@ end
 local function attach(lib, path)
   local async = assert(uv.new_async(on_wake))
   async:unref()
+  local thread ---@type uv.luv_thread_t?
   local in_thread = vim.env.NVIM_PROJECT_CONFIG_WAKE == "thread"
   if not lib.attach(async, M.callbacks, M.error_metatable, in_thread) then
-    uv.new_thread({}, function(library_path, handle)
+    thread = uv.new_thread({}, function(library_path, handle)
       local waiter = assert(package.loadlib(library_path, "luaopen_nvim_project_config"))()
       while waiter.wait() == true do
         handle:send()
@@ -95,9 +102,14 @@ local function attach(lib, path)
     end, path, async)
   end
   vim.api.nvim_create_autocmd("VimLeavePre", {
+    group = vim.api.nvim_create_augroup("nvim-project-config.exit", {}),
     desc = "nvim-project-config: let go of the main loop",
     callback = function()
+      M.leaving = true
       lib.detach()
+      if thread then
+        thread:join() -- it may be about to touch the handle
+      end
       if not async:is_closing() then
         async:close()
       end

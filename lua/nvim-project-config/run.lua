@@ -36,7 +36,7 @@ local run_of = setmetatable({}, { __mode = "k" })
 M.run_of = run_of
 
 --- The coroutines of runs that are on the stack of the main thread, innermost last.
----@type { co: thread, run: project_config.BegunRun }[]
+---@type { co?: thread, run?: project_config.BegunRun }[]
 local entered = {}
 
 --- Replies to a start-up load that came before the editor was ready.
@@ -54,7 +54,8 @@ function M.is_on_stack(co)
   return status == "normal" or status == "running"
 end
 
---- The coroutine and the run on whose behalf the code that calls this runs.
+--- The coroutine and the run on whose behalf the code that calls this runs. Neovim runs `:lua` outside of the file's coroutine; so
+--- for a Vim file it is whoever is on the stack.
 ---@return thread?, project_config.BegunRun?
 function M.requester()
   local co = coroutine.running()
@@ -63,11 +64,14 @@ function M.requester()
   end
   local top = entered[#entered]
   if top then
-    return top.co, top.run
+    if top.run and top.run.sourcing then
+      return top.co, top.run
+    end
+    return
   end
   -- A file that its own code has resumed: on the stack, and entered by nobody here.
   for worker, run in pairs(run_of) do
-    if M.is_on_stack(worker) then
+    if run.sourcing and M.is_on_stack(worker) then
       return worker, run
     end
   end
@@ -98,6 +102,14 @@ local function finish(run, ctx, err)
   native.get().finish(run.id, ctx ~= nil)
 end
 
+--- Ends a run that cannot go on.
+---@param run project_config.Run
+---@param err project_config.Error
+local function give_up(run, err)
+  errors().report(err, run.ctx or run.draft, run.options.on_error)
+  finish(run, nil, err)
+end
+
 --- Goes on with a run that gave the loop back. Not with one whose file waits for something of its own: that file will be resumed
 --- by whatever it waits for.
 ---@param run project_config.BegunRun
@@ -108,10 +120,8 @@ local function go_on(run)
   run.paused = false
   local ok, problem = enter(run, run.thread)
   if not ok then
-    local err =
-      errors().new("runtime", "a defect of nvim-project-config: " .. debug.traceback(run.thread, tostring(problem)))
-    errors().report(err, run.ctx, run.options.on_error)
-    finish(run, nil, err)
+    local trace = debug.traceback(run.thread, tostring(problem))
+    give_up(run, errors().new("runtime", "a defect of nvim-project-config: " .. trace))
   end
 end
 
@@ -152,12 +162,15 @@ local function run_file(run, kind, name, path, content)
   end
   local ok, err = true, nil
   local began = vim.uv.hrtime()
+  run.sourcing = name == "vim"
   for _, runner in ipairs(kind.runners) do
     ok, err = xpcall(runner, handler, run.ctx, path, content)
     if not ok then
+      err = errors().normalised(err, path)
       break
     end
   end
+  run.sourcing = false
   table.insert(
     run.report.files,
     { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6, failed = not ok or nil }
@@ -197,6 +210,10 @@ local function run_files(run, count)
   for index = 1, count do
     local path, name, content = lib.file(run.id, index)
     if not path then
+      local failure = name --[[@as project_config.Error]]
+      if failure.code ~= "cancelled" then
+        give_up(run, failure)
+      end
       return false
     end
     if name ~= current_name then
@@ -246,13 +263,19 @@ end
 
 ---@param run project_config.Run
 local function begin(run)
-  local found = native.get().commit(run.id, run.draft._id)
+  local found, failure = native.get().commit(run.id, run.draft._id)
   if not found then
+    if failure then
+      give_up(run, failure)
+    end
     return
   end
   ---@cast run project_config.BegunRun
   local ctx = loading.context_of(found.context, run.draft)
   run.ctx, run.loaded = ctx, {}
+  if ctx ~= run.draft then
+    run.options = context.options(ctx, run.opts)
+  end
   run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem, start_dir = run.start_dir }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   ctx._last_project_json = found.json_target
@@ -274,8 +297,11 @@ end
 ---@param callback fun(...)
 ---@param ... any
 local function call(run, callback, ...)
+  entered[#entered + 1] = {} -- nobody's: whatever waits below on the stack has nothing to do with it
   local ok, err = xpcall(callback, thrown, ...)
+  entered[#entered] = nil
   if not ok then
+    err = errors().normalised(err)
     local report = run and run.report
     if report then
       table.insert(report.errors, err)
@@ -330,8 +356,7 @@ M.handlers = {
     local run = runs[id]
     when_ready(run, function()
       if run and runs[id] == run then
-        errors().report(err, run.draft, run.options.on_error)
-        finish(run, nil, err)
+        give_up(run, err)
       end
     end)
   end,
@@ -373,6 +398,9 @@ M.handlers = {
 ---@param is_done fun(): boolean
 ---@return boolean done, boolean interrupted
 function M.wait(timeout_ms, is_done)
+  if native.leaving then
+    return false, true -- nothing will come any more
+  end
   waiting = waiting + 1
   M.release()
   local called, done, reason = pcall(vim.wait, timeout_ms, is_done)

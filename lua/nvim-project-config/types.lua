@@ -94,13 +94,16 @@
 ---@field start_dir string
 ---@field draft project_config.Context the context it was asked on; the library decides which one it ends in
 ---@field config_dir string absolute
----@field options project_config.Config
----@field options_id integer equal options of live runs have equal ids
+---@field options project_config.Config those of the context it ends in, once that is known
+---@field asked project_config.Config the options in force when it was asked for
+---@field options_id integer equal ones of live runs have equal ids
 ---@field at_startup boolean
 ---@field pending integer files that have begun and not ended
 ---@field ctx? project_config.Context
 ---@field report? project_config.Report
----@field awaited? integer the run that a file of this run awaits
+---@field awaited table<integer, true> the runs that its files await
+---@field behind? integer the run that has to end before this one begins
+---@field opts? project_config.Options those of the call
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
 
 --- A run whose execution has begun.
@@ -109,6 +112,7 @@
 ---@field report project_config.Report becomes the context's
 ---@field loaded table<string, true> becomes the context's `_files_loaded`
 ---@field paused boolean it waits for a `resume` reply
+---@field sourcing? boolean a Vim file of it runs
 ---@field thread thread
 
 --- A kind of files and who runs them.

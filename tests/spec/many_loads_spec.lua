@@ -93,12 +93,12 @@ describe("a load", function()
     child:stop()
   end)
 
-  it("resolves relative directories when it is called", function()
+  it("resolves a relative start directory when it is called", function()
     local w = workspace.new({ config = { ["beta.json"] = '{"from": "beta"}' } })
     local child = w:open("alpha")
     local result = child:lua([[
       local found
-      npc.load({ loading = { start_dir = "../beta" }, config_dir = "../../projects" }, function(ctx)
+      npc.load({ loading = { start_dir = "../beta" } }, function(ctx)
         found = { ctx.project_root, ctx.json.from }
       end)
       vim.cmd.cd("/")

@@ -62,16 +62,36 @@ describe("config_dir", function()
     assert.are.same({ "big/web", true, "string" }, result)
   end)
 
-  it("may be relative to the current directory, or begin with ~", function()
-    local w = workspace.new({ config = { ["alpha.json"] = '{"from": "relative"}' } })
-    local child = w:open("alpha", { setup = "{ config_dir = '../../projects' }" })
+  it("may begin with ~ or hold variables", function()
+    local w = workspace.new()
+    local child = w:open("alpha")
     support.write(child.home .. "/settings/alpha.json", '{"from": "home"}')
-    assert.are.equal("relative", child:lua("return load_now().json.from"))
     assert.are.equal("home", child:lua("return load_now({ config_dir = '~/settings' }).json.from"))
+    assert.are.equal("home", child:lua("return load_now({ config_dir = '$HOME/settings' }).json.from"))
     assert.are.equal(
       "home",
-      child:lua("return load_now({ config_dir = function() return '$HOME/settings' end }).json.from")
+      child:lua("return load_now({ config_dir = function() return '~/settings' end }).json.from")
     )
+    child:stop()
+  end)
+
+  it("is refused where it would lie in the project that one visits", function()
+    local w = workspace.new()
+    support.write(w.work .. "/alpha/projects/alpha.lua", "_G.ran = true")
+    local child = w:open("alpha")
+    for _, dir in ipairs({ "projects", "", "./projects", "$NOT_SET_ANYWHERE/projects" }) do
+      local result = child:lua(
+        [[
+        local found
+        npc.load({ config_dir = ..., on_error = function() end }, function(ctx, err) found = { ctx == nil, err and err.code } end)
+        assert(settle(function() return found end))
+        return found
+      ]],
+        dir
+      )
+      assert.are.same({ true, "invalid_argument" }, result, dir)
+    end
+    assert.are.equal(vim.NIL, child:lua("return _G.ran or vim.NIL"))
     child:stop()
   end)
 

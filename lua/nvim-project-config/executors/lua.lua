@@ -8,6 +8,9 @@ end
 --- What was compiled last, by path. A chunk has no state of its own but its environment.
 ---@type table<string, { content: string, chunk: function }>
 local compiled = {}
+--- Bytes of content that `compiled` holds at most; beyond that it begins anew.
+local MAX_BYTES = 4 * 1024 * 1024
+local bytes = 0
 
 --- Compiles a file, unless it is the same as at the last load. Raises an error with path and line.
 ---@param path string
@@ -26,6 +29,10 @@ local function compile(path, content)
   local chunk, problem = load(text, "@" .. path, "t")
   if not chunk then
     error(errors().uncompiled(problem --[[@as string]], path), 0)
+  end
+  bytes = bytes + #content
+  if bytes > MAX_BYTES then
+    compiled, bytes = {}, #content
   end
   compiled[path] = { content = content, chunk = chunk }
   return chunk
