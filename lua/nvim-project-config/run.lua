@@ -250,13 +250,17 @@ end
 ---@param run project_config.BegunRun
 ---@param found project_config.Commit
 local function execute(run, found)
-  for _, err in ipairs(found.problems) do
-    problem_in_file(run, err)
-  end
   local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
     return not native.slice_is_over() or come_back(run)
   end)
-  if shown and run_files(run, found.files) then
+  if not shown then
+    return
+  end
+  -- Now, so that `on_error` sees the settings of this load.
+  for _, err in ipairs(found.problems) do
+    problem_in_file(run, err)
+  end
+  if run_files(run, found.files) then
     finish(run, run.ctx)
   end
 end
