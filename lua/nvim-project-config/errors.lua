@@ -102,7 +102,7 @@ end
 --- The message with the path as short as it can be read.
 ---@param err project_config.Error
 ---@return string
-local function shorten(err)
+function M.brief(err)
   local path = err.path
   if path and vim.startswith(err.message, path) then
     return vim.fn.fnamemodify(path, ":~") .. err.message:sub(#path + 1)
@@ -124,7 +124,7 @@ function M.notify(err)
   local hint = err.path and " (mend it, then :ProjectConfig load)" or ""
   -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
   vim.schedule(function()
-    vim.notify("nvim-project-config: " .. shorten(err) .. hint, vim.log.levels.ERROR)
+    vim.notify("nvim-project-config: " .. M.brief(err) .. hint, vim.log.levels.ERROR)
   end)
 end
 

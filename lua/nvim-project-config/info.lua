@@ -85,7 +85,7 @@ function M.chunks(ctx)
     )
   end
   for _, err in ipairs(report.errors) do
-    line("error", err.message, "ErrorMsg")
+    line("error", require("nvim-project-config.errors").brief(err), "ErrorMsg")
   end
   if next(loading.runs) then
     line("", "A load is under way.")
