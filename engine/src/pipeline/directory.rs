@@ -43,6 +43,21 @@ impl Start {
     }
 }
 
+/// The way from the start directory up to the root.
+///
+/// A path of `..` costs by its length, so it is never longer than `STEP`: further up, it begins at a directory on the way.
+#[derive(Debug)]
+pub(super) struct Ascent {
+    #[cfg(target_os = "linux")]
+    start: Option<(Handle, Fingerprint)>,
+    /// Where paths of `..` begin.
+    #[cfg(target_os = "linux")]
+    anchor: Option<Handle>,
+    /// How many levels above the anchor the next directory is.
+    #[cfg(target_os = "linux")]
+    levels: usize,
+}
+
 /// A directory, and what it holds.
 #[derive(Debug)]
 pub(super) struct Directory {
@@ -65,38 +80,6 @@ impl Directory {
     /// The directory at `path`, of which nothing is opened or listed.
     pub(super) fn by_path(path: PathBuf) -> Self {
         Self { path, names: Names::ByPath }
-    }
-
-    /// The directory at `path`, which is so many levels above the start directory. Without `known`, no earlier listing of it is
-    /// believed.
-    #[cfg(target_os = "linux")]
-    pub(super) fn above(start: &Start, levels: usize, path: PathBuf, known: Option<Known<'_>>) -> Self {
-        let opened = start.opened.as_ref();
-        let up = PathBuf::from("../".repeat(levels));
-        if let Some(known) = known {
-            let fingerprint = match opened {
-                Some((_, fingerprint)) if levels == 0 => Some(*fingerprint),
-                Some((start, _)) => start.fingerprint(&up),
-                None => None,
-            };
-            if let Some(names) = fingerprint.and_then(|fingerprint| known.memory.walked.get(&fingerprint)) {
-                return Self { path, names: Names::Listed(names) };
-            }
-        }
-        // What may be entered but not listed cannot be opened; nor can what lies too far up for a path of `..`.
-        let handle = match opened {
-            Some((start, _)) if levels == 0 => Some(start.clone()),
-            Some((start, _)) => start.open_below(&up),
-            None => Handle::open(&path),
-        };
-        let names = handle.map_or(Names::ByPath, |handle| Names::list(handle, known));
-        Self { path, names }
-    }
-
-    /// The directory at `path`, above the start directory.
-    #[cfg(not(target_os = "linux"))]
-    pub(super) fn above(_: &Start, _: usize, path: PathBuf, _: Option<Known<'_>>) -> Self {
-        Self::by_path(path)
     }
 
     /// Whether a listing says that it has a directory of this name, which is then no link. Where it does not say so, there may
@@ -136,6 +119,64 @@ impl Directory {
     pub(super) fn matches(&self, matcher: &Matcher) -> bool {
         // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
         matcher.matches_directory(&|name| Path::new(name).file_name() == Some(name) && self.holds(name))
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Ascent {
+    /// So many levels up at most.
+    const STEP: usize = 8;
+    const UP: &str = "../../../../../../../../";
+
+    pub(super) fn from(start: &Start) -> Self {
+        let anchor = start.opened.as_ref().map(|(start, _)| start.clone());
+        Self { start: start.opened.clone(), anchor, levels: 0 }
+    }
+
+    /// The next directory, the start directory first; `path` is its path. Without `known`, no earlier listing of it is
+    /// believed.
+    pub(super) fn next(&mut self, path: PathBuf, known: Option<Known<'_>>) -> Directory {
+        if self.levels > Self::STEP {
+            self.anchor = self.anchor.as_ref().and_then(|anchor| anchor.anchor_at(Self::up(Self::STEP)));
+            self.levels -= Self::STEP;
+        }
+        let start = self.start.take();
+        let up = Self::up(self.levels);
+        self.levels += 1;
+        if let Some(known) = known {
+            let fingerprint = match (&start, &self.anchor) {
+                (Some((_, fingerprint)), _) => Some(*fingerprint),
+                (None, Some(anchor)) => anchor.fingerprint(up),
+                (None, None) => None,
+            };
+            if let Some(names) = fingerprint.and_then(|fingerprint| known.memory.walked.get(&fingerprint)) {
+                return Directory { path, names: Names::Listed(names) };
+            }
+        }
+        // What may be entered but not listed cannot be opened.
+        let handle = match (start, &self.anchor) {
+            (Some((start, _)), _) => Some(start),
+            (None, Some(anchor)) => anchor.open_below(up),
+            (None, None) => Handle::open(&path),
+        };
+        let names = handle.map_or(Names::ByPath, |handle| Names::list(handle, known));
+        Directory { path, names }
+    }
+
+    fn up(levels: usize) -> &'static Path {
+        Path::new(&Self::UP["../".len() * (Self::STEP - levels)..])
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl Ascent {
+    pub(super) fn from(_: &Start) -> Self {
+        Self {}
+    }
+
+    /// The next directory; `path` is its path.
+    pub(super) fn next(&mut self, path: PathBuf, _: Option<Known<'_>>) -> Directory {
+        Directory::by_path(path)
     }
 }
 
@@ -220,6 +261,9 @@ mod sys {
 
     const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
+    /// To be gone through only: that takes no permission to list.
+    const ANCHOR: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
     /// Directories whose listing is longer than this many bytes are large: some hundred entries, fetched in one call.
     const SMALL: usize = 4096;
 
@@ -256,6 +300,11 @@ mod sys {
 
         pub(super) fn open_below(&self, relative: &Path) -> Option<Self> {
             rustix::fs::openat(&*self.0, relative, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+        }
+
+        /// Where further paths begin; it cannot be listed.
+        pub(super) fn anchor_at(&self, relative: &Path) -> Option<Self> {
+            rustix::fs::openat(&*self.0, relative, ANCHOR, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
         }
 
         pub(super) fn has(&self, name: &OsStr) -> bool {
@@ -335,6 +384,8 @@ mod sys {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fingerprint::Timestamp;
+    use crate::pipeline::listings::Memory;
 
     #[test]
     fn small_large_and_unlisted_directories_answer_alike() {
@@ -346,7 +397,7 @@ mod tests {
             for index in 0..count {
                 std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
             }
-            let listed = Directory::above(&Start::resolve(&path).unwrap(), 0, path.clone(), None);
+            let listed = Ascent::from(&Start::resolve(&path).unwrap()).next(path.clone(), None);
             assert!(!listed.lists_directory("some-longish-file-name-1"));
             #[cfg(target_os = "linux")]
             assert_eq!(matches!(listed.names, Names::Listed(_)), expected_small);
@@ -360,6 +411,29 @@ mod tests {
                 for no_name in ["", ".", "..", ".git/", "./.git"] {
                     assert!(!directory.matches(&Matcher::Literal(no_name.into())));
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn each_level_of_an_ascent_is_the_directory_of_its_path() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let names: Vec<String> = (0..30).map(|level| format!("level-{level}")).collect();
+        let deepest = names.iter().fold(root, |path, name| path.join(name));
+        std::fs::create_dir_all(&deepest).unwrap();
+        let memory = Memory::default();
+        // Later than all that has just been made, so that listings are remembered at once.
+        let read_at = Timestamp { secs: Timestamp::now().secs + 60, nanos: 0 };
+        for known in [None, Some(Known { memory: &memory, read_at }), Some(Known { memory: &memory, read_at })] {
+            let mut ascent = Ascent::from(&Start::resolve(&deepest).unwrap());
+            let mut below = None;
+            for path in deepest.ancestors() {
+                let directory = ascent.next(path.to_path_buf(), known);
+                for name in names.iter().map(OsStr::new) {
+                    assert_eq!(directory.holds(name), below == Some(name), "{}: {}", path.display(), name.display());
+                }
+                below = path.file_name();
             }
         }
     }

@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::calls::Look;
-use super::directory::{Directory, Start};
+use super::directory::{Ascent, Directory, Start};
 use super::listings::Known;
 use super::{Direction, Stop};
 use crate::matcher::Matcher;
@@ -35,7 +35,7 @@ pub(super) struct Dirs<'a> {
 #[derive(Debug)]
 enum Ahead {
     Nothing,
-    Up { next: PathBuf, start: Start, levels: usize },
+    Up { next: PathBuf, ascent: Ascent },
     Down { queue: VecDeque<PathBuf>, left: usize },
 }
 
@@ -54,7 +54,7 @@ impl<'a> Dirs<'a> {
         matcher: Option<Matcher>,
     ) -> Self {
         let ahead = match direction {
-            Direction::Up => Ahead::Up { next: start.path.clone(), start, levels: 0 },
+            Direction::Up => Ahead::Up { ascent: Ascent::from(&start), next: start.path },
             Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
         Self { look, known, seen: Vec::new(), ahead, matcher }
@@ -74,13 +74,13 @@ impl<'a> Dirs<'a> {
     fn advance(&mut self) -> Result<Option<Directory>, Stop> {
         match &mut self.ahead {
             Ahead::Nothing => Ok(None),
-            Ahead::Up { next, start, levels } => {
+            Ahead::Up { next, ascent } => {
                 self.look.at(next)?;
                 let path = std::mem::take(next);
                 let parent = path.parent().map(Path::to_path_buf);
-                let directory = Directory::above(start, *levels, path, self.known);
+                let directory = ascent.next(path, self.known);
                 match parent {
-                    Some(parent) => (*next, *levels) = (parent, *levels + 1),
+                    Some(parent) => *next = parent,
                     None => self.ahead = Ahead::Nothing,
                 }
                 Ok(Some(directory))
