@@ -208,6 +208,9 @@ impl Work {
                 }
                 continue;
             };
+            if refused.bars(candidate.place.path()) {
+                continue;
+            }
             let merged = request.kinds[candidate.rank.kind].merged;
             let problem = match outcome {
                 Outcome::Nothing => continue,
@@ -257,6 +260,12 @@ struct Refused {
 }
 
 impl Refused {
+    /// Whether nothing at `path` is to be used, for every user may have put it there.
+    fn bars(&self, path: &Path) -> bool {
+        let untrusted = |kind: &ErrorKind| matches!(kind, ErrorKind::Untrusted(_));
+        self.directories.iter().any(|(directory, kind)| untrusted(kind) && path.starts_with(directory))
+    }
+
     /// Whether the error is what is wrong with a directory above `path`, told already: directories come before what is below
     /// them. Time-outs each have a cause of their own.
     fn explains(&self, path: &Path, error: &Error) -> bool {
