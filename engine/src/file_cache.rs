@@ -21,7 +21,7 @@ use crate::open::{ConfigDir, Limits, Links, Place, Snapshot};
 /// What an entry costs beside its content and path, in bytes.
 const ENTRY_OVERHEAD: u64 = 512;
 
-/// How many times the size of its text a parsed document takes, roughly. Entries that may carry one are counted as if they did:
+/// How many times the size of its text a parsed document takes: 2 to 20, 8 for nested settings. Entries that may carry one are counted as if they did:
 /// it is parsed when somebody asks, long after the entry was put in.
 const DOCUMENT_FACTOR: u64 = 8;
 
@@ -73,6 +73,7 @@ impl FileEntry {
         verified.fingerprint == *fingerprint && !fingerprint.is_racy(verified.read_at)
     }
 
+    /// What it takes, in bytes, by estimate.
     fn weight(&self) -> u64 {
         let content = self.content.len() as u64;
         let may_be_parsed = self.path.extension().is_some_and(|kind| kind == "json" || kind == "jsonc");
@@ -114,8 +115,9 @@ struct Kept {
 }
 
 impl FileCache {
-    /// An empty cache that keeps at most about `max_bytes` (parsed documents counted by estimate). What others still hold of
-    /// it is theirs and not counted.
+    /// An empty cache that keeps at most about `max_bytes` (parsed documents counted by estimate). No file counts as more than
+    /// half of that: which ones are too large is for [`Limits`] to say, and all others are kept, even beside small ones. What
+    /// others still hold of it is theirs and not counted.
     pub fn new(max_bytes: u64) -> Self {
         Self { max_bytes, kept: Mutex::new(Kept { entries: LruCache::unbounded(), bytes: 0 }) }
     }
@@ -163,20 +165,19 @@ impl FileCache {
 
     fn keep(&self, entry: Arc<FileEntry>) {
         let mut kept = lock(&self.kept);
-        let weight = entry.weight();
-        let key = Key(Arc::clone(&entry.path));
-        let replaced = if weight > self.max_bytes {
-            kept.entries.pop(&key)
-        } else {
-            kept.bytes += weight;
-            kept.entries.put(key, entry)
-        };
-        kept.bytes -= replaced.map_or(0, |replaced| replaced.weight());
+        kept.bytes += self.weight(&entry);
+        let replaced = kept.entries.put(Key(Arc::clone(&entry.path)), entry);
+        kept.bytes -= replaced.map_or(0, |replaced| self.weight(&replaced));
         while kept.bytes > self.max_bytes
             && let Some((_, oldest)) = kept.entries.pop_lru()
         {
-            kept.bytes -= oldest.weight();
+            kept.bytes -= self.weight(&oldest);
         }
+    }
+
+    /// What an entry counts as.
+    fn weight(&self, entry: &FileEntry) -> u64 {
+        entry.weight().min(self.max_bytes / 2).max(ENTRY_OVERHEAD)
     }
 }
 

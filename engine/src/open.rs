@@ -70,6 +70,7 @@ pub(crate) struct Listing {
     pub(crate) entries: Vec<Listed>,
     /// The directory's own, taken before it was listed; `None` where that proves nothing.
     pub(crate) fingerprint: Option<Fingerprint>,
+    distrust: Option<Distrust>,
 }
 
 impl Place {
@@ -118,6 +119,8 @@ enum Distrust {
     /// It belongs to this user, who is neither the own one, nor root, nor the owner of the directory.
     Owner(u32),
     WorldWritable,
+    /// So is the directory, and nothing protects one user's files in it from another.
+    WorldWritableDirectory,
 }
 
 /// A file's content with the fingerprint it had before and after the read.
@@ -173,10 +176,14 @@ impl ConfigDir {
     ///
     /// # Errors
     ///
-    /// `InvalidArgument` for a path that leads out of the directory, `BrokenLink` for links in a circle, `Permission`, `Io`.
+    /// `InvalidArgument` for a path that leads out of the directory, `BrokenLink` for links in a circle, `Untrusted` for one in
+    /// which every user may replace files, `Permission`, `Io`.
     pub(crate) fn list(&self, relative: &Path) -> Result<Option<Listing>> {
         self.require_below(relative)?;
         match self.dir.list(relative) {
+            Ok(Listing { distrust: Some(distrust), .. }) => {
+                Err(Error::new(ErrorKind::Untrusted(distrust.to_string())).at(self.path.join(relative)))
+            }
             Ok(mut listing) => {
                 listing.entries.retain(|entry| !entry.name.as_encoded_bytes().starts_with(b"."));
                 listing.entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
@@ -282,6 +289,9 @@ impl std::fmt::Display for Distrust {
                 "belongs to user {uid}, who is neither you, root nor the owner of the configuration directory; \
                  read it, then `chown` it to yourself"
             ),
+            Self::WorldWritableDirectory => {
+                f.write_str("lets every user replace the files in it; read them, then `chmod o-w` the directory")
+            }
             Self::WorldWritable => f.write_str("may be written by every user; read it, then `chmod o-w` it"),
         }
     }

@@ -10,6 +10,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -69,6 +70,7 @@ fn a_name_of_255_bytes_has_files_too() {
 /// file: content       a file with one line; `$ROOT` is the directory that all is in
 /// link -> target      a symbolic link
 /// pipe |              a FIFO
+/// dir ! 777           the mode of what has been made
 /// start = dir         where the walk begins
 /// home = dir          the home directory
 /// stages = …          names, see `stages`
@@ -109,6 +111,9 @@ fn make(root: &Path, line: &str) {
     } else if let Some(pipe) = line.strip_suffix(" |") {
         let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
         rustix::fs::mknodat(rustix::fs::CWD, at(pipe), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    } else if let Some((path, mode)) = line.split_once(" ! ") {
+        let mode = fs::Permissions::from_mode(u32::from_str_radix(mode, 8).unwrap());
+        fs::set_permissions(at(path), mode).unwrap();
     } else if let Some((file, content)) = line.split_once(": ") {
         fs::write(at(file), format!("{}\n", content.replace("$ROOT", root.to_str().unwrap()))).unwrap();
     } else if let Some(directory) = line.strip_suffix('/') {

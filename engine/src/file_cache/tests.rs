@@ -209,19 +209,28 @@ fn memory_is_bounded_and_the_least_recently_used_go_first() {
 }
 
 #[test]
-fn memory_is_accounted_for_when_entries_are_replaced_or_too_large_to_keep() {
-    let fixture = Fixture::with_memory(20_000);
-    for size in [100, 10_000, 1, 15_000, 0] {
+fn memory_is_accounted_for_when_entries_are_replaced() {
+    let fixture = Fixture::with_memory(40_000);
+    for size in [100, 10_000, 1, 15_000, 30_000, 0] {
         fixture.write("a.lua", &"x".repeat(size));
         let entry = fixture.load("a.lua");
-        assert_eq!(fixture.bytes_kept(), entry.weight());
+        assert_eq!(fixture.bytes_kept(), fixture.cache.weight(&entry));
     }
-    fixture.write("other.lua", "");
-    let other = fixture.load("other.lua");
-    fixture.write("a.lua", &"x".repeat(30_000));
-    assert_eq!(fixture.load("a.lua").content.len(), 30_000);
-    assert_eq!(fixture.bytes_kept(), other.weight(), "too large to keep, and it drives nothing out");
-    assert!(Arc::ptr_eq(&other, &fixture.load("other.lua")));
+}
+
+#[test]
+fn the_largest_file_that_may_be_read_is_kept_beside_others() {
+    let fixture = Fixture::with_memory(64 << 20);
+    let limits = Limits { max_file_size: 16 << 20, ..LIMITS };
+    let text = "x".repeat(10 << 20);
+    fixture.write("large.json", &format!(r#"{{"text": "{text}"}}"#));
+    let large = fixture.load_with("large.json", &limits);
+    for index in 0..100 {
+        fixture.write(&format!("{index}.lua"), &"x".repeat(10_000));
+        fixture.load(&format!("{index}.lua"));
+    }
+    assert!(Arc::ptr_eq(&large, &fixture.load_with("large.json", &limits)));
+    assert!(fixture.bytes_kept() <= fixture.cache.max_bytes);
 }
 
 fn snapshot_of(size: usize) -> Snapshot {

@@ -53,7 +53,7 @@ impl Dir {
             Ok(Listed { name: entry.file_name(), is_file: entry.file_type().is_ok_and(|kind| kind.is_file()) })
         };
         let entries = fs::read_dir(path)?.map(entry).collect::<io::Result<_>>()?;
-        Ok(Listing { entries, fingerprint: None })
+        Ok(Listing { entries, fingerprint: None, distrust: None })
     }
 
     /// None: without an inode, two directories made at the same time would be one.

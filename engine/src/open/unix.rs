@@ -60,9 +60,12 @@ impl Dir {
             let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
             Ok(Listed { name, is_file: entry.file_type() == FileType::RegularFile })
         };
-        let fingerprint = Some(Fingerprint::of(&fs::fstat(&descriptor)?));
+        let stat = fs::fstat(&descriptor)?;
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        let is_open = mode.contains(Mode::WOTH) && !mode.contains(Mode::SVTX);
         let entries = fs::Dir::new(descriptor)?.map(entry).collect::<io::Result<_>>()?;
-        Ok(Listing { entries, fingerprint })
+        let distrust = is_open.then_some(Distrust::WorldWritableDirectory);
+        Ok(Listing { entries, fingerprint: Some(Fingerprint::of(&stat)), distrust })
     }
 
     pub(super) fn directory_fingerprint(&self, relative: &Path) -> Option<Fingerprint> {

@@ -195,14 +195,22 @@ impl Work {
         let merging = Instant::now();
 
         let (mut files, mut problems, mut json_sources) = (Vec::new(), Vec::new(), Vec::new());
+        let mut refused = Refused::default();
         for (unit, outcome) in units {
             let outcome = outcome.unwrap_or_else(|| Outcome::Failed(ErrorKind::Timeout { after_ms }.into()));
             let Unit::File(candidate) = &*unit else {
                 if let Outcome::Failed(error) = outcome {
-                    problems.push(error.at(self.path(&unit)));
+                    let path = self.path(&unit);
+                    if !refused.explains(&path, &error) {
+                        refused.directories.push((path.clone(), error.kind.clone()));
+                        problems.push(error.at(path));
+                    }
                 }
                 continue;
             };
+            if refused.bars(candidate.place.path()) {
+                continue;
+            }
             let merged = request.kinds[candidate.rank.kind].merged;
             let problem = match outcome {
                 Outcome::Nothing => continue,
@@ -223,7 +231,9 @@ impl Work {
             if merged && !is_gone(&problem) {
                 json_sources.extend(self.last_good(&path));
             }
-            problems.push(problem.at(path));
+            if !refused.explains(&path, &problem) {
+                problems.push(problem.at(path));
+            }
         }
         let json = self.unchanged(&json_sources).unwrap_or_else(|| merge(&json_sources));
 
@@ -240,6 +250,27 @@ impl Work {
             problems,
             timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
         })
+    }
+}
+
+/// The projects' directories that could not be read, and why.
+#[derive(Debug, Default)]
+struct Refused {
+    directories: Vec<(PathBuf, ErrorKind)>,
+}
+
+impl Refused {
+    /// Whether nothing at `path` is to be used, for every user may have put it there.
+    fn bars(&self, path: &Path) -> bool {
+        let untrusted = |kind: &ErrorKind| matches!(kind, ErrorKind::Untrusted(_));
+        self.directories.iter().any(|(directory, kind)| untrusted(kind) && path.starts_with(directory))
+    }
+
+    /// Whether the error is what is wrong with a directory above `path`, told already: directories come before what is below
+    /// them. Time-outs each have a cause of their own.
+    fn explains(&self, path: &Path, error: &Error) -> bool {
+        let is_cause = |(directory, kind): &(PathBuf, ErrorKind)| *kind == error.kind && path.starts_with(directory);
+        !matches!(error.kind, ErrorKind::Timeout { .. }) && self.directories.iter().any(is_cause)
     }
 }
 

@@ -22,6 +22,7 @@ const OVERHEAD: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     /// What small directories of a walk hold; see `directory`.
+    #[cfg(target_os = "linux")]
     pub(super) walked: Finds<[u8]>,
     /// What projects' directories in `config_dir` hold.
     pub(super) config: Finds<[Listed]>,
