@@ -1,6 +1,6 @@
 --- Runs Vim script files with `:source`, by path: nothing else gives `s:`, `<SID>`, `<sfile>` and `:verbose` their right meaning.
 ---
---- So this is the one kind of file that is opened a second time, on the main thread, right after it was checked.
+--- So this is the one kind of file that is opened a second time, on the main thread, after it was checked.
 
 --- Parsed when something has gone wrong.
 local function errors()
