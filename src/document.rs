@@ -21,17 +21,10 @@ pub(crate) enum Change {
     Whole(VecDeque<Piece>),
     /// Single paths change. The pieces build one object with the new values, under the position of their edit (from 1).
     Edits {
-        /// What to do, in order: the path, and whether it is set or deleted.
-        edits: Vec<(Vec<String>, Verb)>,
+        /// The paths, in the order in which they change. One for which there is no new value is deleted.
+        edits: Vec<Vec<String>>,
         pieces: VecDeque<Piece>,
     },
-}
-
-/// What an edit does to its path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Verb {
-    Set,
-    Delete,
 }
 
 impl Change {
@@ -58,16 +51,32 @@ impl Change {
         let edits = edits
             .into_iter()
             .enumerate()
-            .map(|(index, Edit { path, change })| match change {
-                EditChange::Set(value) => {
+            .map(|(index, Edit { path, change })| {
+                if let EditChange::Set(value) = change {
                     values.insert((index + 1).to_string(), value);
-                    (path, Verb::Set)
                 }
-                EditChange::Delete => (path, Verb::Delete),
+                path
             })
             .collect();
         let pieces = json::pieces(&Value::Object(values), PIECE_BYTES).into();
         Self::Edits { edits, pieces }
+    }
+
+    /// Its name in Lua.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Whole(_) => "whole",
+            Self::Edits { .. } => "edits",
+        }
+    }
+
+    /// Takes the list of paths; it is needed once.
+    pub(crate) fn take_edits(&mut self) -> Vec<Vec<String>> {
+        match self {
+            Self::None | Self::Whole(_) => Vec::new(),
+            Self::Edits { edits, .. } => std::mem::take(edits),
+        }
     }
 
     /// Takes the next piece.

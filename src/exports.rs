@@ -17,7 +17,6 @@ use engine::plan::Plan;
 use mlua::{AnyUserData, FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, Value};
 
 use crate::convert::{Bytes, ERROR_METATABLE, LoadRequest, LuaError, invalid, os_string};
-use crate::document::{Change, Verb};
 use crate::main_loop::Reply;
 use crate::session::Session;
 
@@ -46,6 +45,7 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("commit", export(lua, commit)?),
         ("file", export(lua, file)?),
         ("file_names", export(lua, file_names)?),
+        ("change", export(lua, change)?),
         ("edits", export(lua, edits)?),
         ("piece", export(lua, piece)?),
         ("show", export(lua, show)?),
@@ -194,12 +194,7 @@ fn commit(session: &'static Session, lua: &Lua, (run, draft): (u64, u64)) -> mlu
     table.raw_set("files", plan.files.len())?;
     table.raw_set("problems", lua.create_sequence_from(plan.problems.iter().cloned().map(LuaError))?)?;
     table.raw_set("timings", timings(lua, plan)?)?;
-    let change = session.with_planned(run, |planned| match planned.change {
-        Change::None => "none",
-        Change::Whole(_) => "whole",
-        Change::Edits { .. } => "edits",
-    });
-    table.raw_set("json", change)?;
+    table.raw_set("json", session.with_planned(run, |planned| planned.change.name()))?;
     Ok(Some(table))
 }
 
@@ -243,19 +238,16 @@ fn file_names(_: &'static Session, lua: &Lua, name: LuaString) -> mlua::Result<M
     (bytes(name.file_stem().as_os_str()), bytes(name.directory().as_os_str())).into_lua_multi(lua)
 }
 
-/// `edits(run)`: what `json == "edits"` stands for: `{ { set = boolean, key, … }, … }`. The new values are built by the pieces.
-fn edits(session: &'static Session, lua: &Lua, run: u64) -> mlua::Result<Option<Table>> {
-    let edits = session.with_planned(RunId(run), |planned| match &planned.change {
-        Change::Edits { edits, .. } => edits.clone(),
-        Change::None | Change::Whole(_) => Vec::new(),
-    });
-    let Some(edits) = edits else { return Ok(None) };
-    let list = edits.into_iter().map(|(path, verb)| {
-        let entry = lua.create_sequence_from(path)?;
-        entry.raw_set("set", verb == Verb::Set)?;
-        Ok(entry)
-    });
-    lua.create_sequence_from(list.collect::<mlua::Result<Vec<_>>>()?).map(Some)
+/// `change(run)`: what has to happen to the JSON, as `commit` says it: to be asked again after `show` has said false. Nil if the run
+/// was cancelled.
+fn change(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<Option<&'static str>> {
+    Ok(session.with_planned(RunId(run), |planned| planned.change.name()))
+}
+
+/// `edits(run)`: the paths that `"edits"` stands for, `{ { key, … }, … }`; to be asked for once. The new values are built by the
+/// pieces; what gets none is deleted. Nil if the run was cancelled.
+fn edits(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<Option<Vec<Vec<String>>>> {
+    Ok(session.with_planned(RunId(run), |planned| planned.change.take_edits()))
 }
 
 /// `piece(run)`: the next step of building the run's JSON: `"fill", text`, `"open", array, len` or `"close", key?`; nothing at the end.
@@ -272,10 +264,11 @@ fn piece(session: &'static Session, lua: &Lua, run: u64) -> mlua::Result<MultiVa
     }
 }
 
-/// `show(run, context)`: the context's JSON is that of the run now.
-fn show(session: &'static Session, _: &Lua, (run, context): (u64, u64)) -> mlua::Result<()> {
-    session.show(RunId(run), ContextId(context));
-    Ok(())
+/// `show(run, context)`: true if the context's JSON counts as that of the run from now on: the caller puts the values in place before
+/// anything else can run. False if it shows something else than what the change was computed for: a `"resume"` reply comes
+/// when there is a new `change`, to be built from its beginning. Nil if the run was cancelled.
+fn show(session: &'static Session, _: &Lua, (run, context): (u64, u64)) -> mlua::Result<Option<bool>> {
+    Ok(session.show(RunId(run), ContextId(context)))
 }
 
 /// `resume(run)`: a `"resume"` reply for the run, in a later iteration of the loop.

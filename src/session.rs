@@ -4,12 +4,14 @@
 //! and never dropped: dropping the runtime would join threads that may be stuck in a dead mount.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
 use engine::contexts::{ContextId, Contexts};
 use engine::error::{Error, ErrorKind};
 use engine::file_cache::FileCache;
+use engine::json::Value;
 use engine::loads::{Asked, Key, Loads, Origin, RequestId, RunId};
 use engine::pipeline::{Engine, Request};
 use engine::plan::Plan;
@@ -43,9 +45,22 @@ struct State {
 /// A plan on its way into a context.
 pub(crate) struct Planned {
     pub(crate) plan: Arc<Plan>,
-    /// What has to happen to the context's JSON, as computed against `base`.
+    /// What has to happen to the context's JSON so that it becomes the plan's.
     pub(crate) change: Change,
-    base: Option<Arc<Plan>>,
+    /// What the change was computed against.
+    base: Option<Weak<Value>>,
+}
+
+impl Planned {
+    fn new(plan: Arc<Plan>, shown: Option<&Arc<Plan>>) -> Self {
+        let base = shown.map(|shown| &shown.json);
+        Self { change: Change::between(base, &plan.json), base: base.map(Arc::downgrade), plan }
+    }
+
+    /// Whether the change leads from what is shown now.
+    fn leads_from(&self, shown: Option<&Arc<Plan>>) -> bool {
+        self.base.as_ref().map(Weak::as_ptr) == shown.map(|shown| Arc::as_ptr(&shown.json))
+    }
 }
 
 /// A run that found its project.
@@ -110,21 +125,15 @@ impl Session {
             state.planning.insert(run, self.plan(tokio, run, request));
             return;
         }
-        let first = move || {
-            crate::sys::yield_to_editor();
-            match self.runtime() {
-                Ok(tokio) => {
-                    let mut state = self.state();
-                    if state.loads.is_live(run) {
-                        state.planning.insert(run, self.plan(tokio, run, request));
-                    }
+        self.on_thread(run, move || match self.runtime() {
+            Ok(tokio) => {
+                let mut state = self.state();
+                if state.loads.is_live(run) {
+                    state.planning.insert(run, self.plan(tokio, run, request));
                 }
-                Err(error) => self.main_loop.post([Reply::Failed(run, no_thread(&error))]),
             }
-        };
-        if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(first) {
-            self.main_loop.post([Reply::Failed(run, no_thread(&error))]);
-        }
+            Err(error) => self.main_loop.post([Reply::Failed(run, no_thread(&error))]),
+        });
     }
 
     /// The runtime, made now if need be; by one thread, should several come at once.
@@ -152,8 +161,7 @@ impl Session {
         let watch = self.engine.start(request, shown, move |result| {
             promise.keep(result.map(|plan| {
                 let base = self.state().contexts.shown(plan.project());
-                let change = Change::between(base.as_ref().map(|base| &base.json), &plan.json);
-                Planned { change, plan: Arc::new(plan), base }
+                Planned::new(Arc::new(plan), base.as_ref())
             }));
         });
         tokio.spawn(watch).abort_handle()
@@ -162,16 +170,9 @@ impl Session {
     /// Binds a planned run to its context. `None` if the run was cancelled.
     pub(crate) fn commit(&self, run: RunId, draft: ContextId) -> Option<Committed> {
         let mut state = self.state();
-        let State { loads, contexts, planned, .. } = &mut *state;
-        let planned = planned.get_mut(&run).filter(|_| loads.is_live(run))?;
-        let plan = Arc::clone(&planned.plan);
-        let context = contexts.bind(draft, plan.project());
-        let shown = contexts.shown(plan.project());
-        if shown.as_ref().map(Arc::as_ptr) != planned.base.as_ref().map(Arc::as_ptr) {
-            // Another run of the same project was faster.
-            planned.change = Change::between(shown.as_ref().map(|shown| &shown.json), &plan.json);
-        }
-        Some(Committed { context, current: loads.commit(run), plan })
+        let plan = Arc::clone(&state.planned.get(&run)?.plan);
+        let context = state.contexts.bind(draft, plan.project());
+        Some(Committed { context, current: state.loads.commit(run), plan })
     }
 
     /// Works on a planned run; `None` if it was cancelled.
@@ -179,11 +180,43 @@ impl Session {
         self.state().planned.get_mut(&run).map(work)
     }
 
-    /// Notes that the context's JSON is now that of the run's plan.
-    pub(crate) fn show(&self, run: RunId, context: ContextId) {
+    /// Notes that the context's JSON is that of the run's plan from now on, unless it is not what the change was computed against:
+    /// then false, and a reply when the change has been computed anew. `None` if the run was cancelled.
+    pub(crate) fn show(&'static self, run: RunId, context: ContextId) -> Option<bool> {
         let mut state = self.state();
-        if let Some(plan) = state.planned.get(&run).map(|planned| Arc::clone(&planned.plan)) {
+        let planned = state.planned.get(&run)?;
+        let plan = Arc::clone(&planned.plan);
+        let shown = state.contexts.shown(plan.project());
+        let current = planned.leads_from(shown.as_ref());
+        if current {
             state.contexts.show(context, plan);
+        } else {
+            drop(state);
+            // Another run of the same project was faster.
+            self.on_thread(run, move || self.plan_change_again(run, Planned::new(plan, shown.as_ref())));
+        }
+        Some(current)
+    }
+
+    fn plan_change_again(&self, run: RunId, planned: Planned) {
+        let mut state = self.state();
+        let outdated = state.planned.get_mut(&run).map(|current| std::mem::replace(current, planned));
+        drop(state);
+        if outdated.is_some() {
+            self.main_loop.post([Reply::Resume(run)]);
+        }
+    }
+
+    /// Works for a run on a thread of its own. The run fails if there is none, or if the work panics.
+    fn on_thread(&'static self, run: RunId, work: impl FnOnce() + Send + 'static) {
+        let work = move || {
+            crate::sys::yield_to_editor();
+            if catch_unwind(AssertUnwindSafe(work)).is_err() {
+                self.main_loop.post([Reply::Failed(run, defect())]);
+            }
+        };
+        if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(work) {
+            self.main_loop.post([Reply::Failed(run, no_thread(&error))]);
         }
     }
 
@@ -271,6 +304,10 @@ fn no_thread(error: &std::io::Error) -> Error {
     Error { errno: error.raw_os_error(), ..ErrorKind::Runtime(format!("the system gives no thread: {error}")).into() }
 }
 
+fn defect() -> Error {
+    ErrorKind::Runtime("a defect of nvim-project-config stopped this load; please report what you did".into()).into()
+}
+
 /// The duty to tell the main loop how planning ended, kept even when planning panics.
 struct Promise {
     session: &'static Session,
@@ -305,10 +342,7 @@ impl Promise {
 impl Drop for Promise {
     fn drop(&mut self) {
         if !self.kept {
-            self.deliver(Err(ErrorKind::Runtime(
-                "a defect of nvim-project-config stopped this load; please report what you did".into(),
-            )
-            .into()));
+            self.deliver(Err(defect()));
         }
     }
 }

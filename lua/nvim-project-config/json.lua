@@ -4,6 +4,7 @@
 --- which `vim.json.decode` turns into tables faster than anything that could be done from outside. They are built aside, between
 --- pauses, and put in place in one step, so nobody ever sees half a document.
 
+local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
 
 local M = {}
@@ -88,39 +89,62 @@ local function edit(root, path, value)
   parent[path[#path]] = value
 end
 
---- Makes `ctx.json` show the run's document. False if the run was cancelled.
----@param run_id integer
+--- Puts what was built into place.
 ---@param ctx project_config.Context
----@param change "none"|"whole"|"edits"
----@param may_go_on fun(): boolean pauses if the time is up; false if the run was cancelled
----@return boolean
-function M.show(run_id, ctx, change, may_go_on)
+---@param change "whole"|"edits"
+---@param edits string[][]
+---@param values table
+local function apply(ctx, change, edits, values)
   if type(ctx.json) ~= "table" then
     ctx.json = {}
   end
-  if change ~= "none" then
-    local edits = native.get().edits(run_id)
-    if not edits then
-      return false
+  if change == "edits" then
+    for index, path in ipairs(edits) do
+      edit(ctx.json, path, values[tostring(index)])
     end
-    local values = {}
-    if not build(run_id, values, may_go_on) then
-      return false
+  else
+    if not ctx._shows_json then
+      overlay(values, ctx.json) -- what was set before the context had a project
     end
-    if change == "edits" then
-      for index, path in ipairs(edits) do
-        edit(ctx.json, path, values[tostring(index)])
-      end
-    else
-      if not ctx._shows_json then
-        overlay(values, ctx.json) -- what was set before the context had a project
-      end
-      replace(ctx.json, values)
-    end
+    replace(ctx.json, values)
   end
-  ctx._shows_json = true
-  native.get().show(run_id, ctx._id)
-  return true
+end
+
+--- Gives the loop back until the library has computed the change anew.
+---@param run_id integer
+---@return "none"|"whole"|"edits"|nil change nil if the run was cancelled
+local function next_change(run_id)
+  local run = loading.runs[run_id] --[[@as project_config.BegunRun]]
+  run.paused = true
+  coroutine.yield()
+  return native.get().change(run_id)
+end
+
+--- Makes `ctx.json` show the run's document. False if the run was cancelled.
+---@param run_id integer
+---@param ctx project_config.Context
+---@param change "none"|"whole"|"edits"?
+---@param may_go_on fun(): boolean pauses if the time is up; false if the run was cancelled
+---@return boolean
+function M.show(run_id, ctx, change, may_go_on)
+  local lib = native.get()
+  while change do
+    local edits, values = lib.edits(run_id), {}
+    if not (edits and build(run_id, values, may_go_on)) then
+      return false
+    end
+    -- In one step from here: meanwhile another run may have put its document there, and nothing else may come in between now.
+    local shown = lib.show(run_id, ctx._id)
+    if shown then
+      if change ~= "none" then
+        apply(ctx, change, edits, values)
+      end
+      ctx._shows_json = true
+      return true
+    end
+    change = shown == false and next_change(run_id) or nil
+  end
+  return false
 end
 
 return M

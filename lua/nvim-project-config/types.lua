@@ -145,9 +145,10 @@
 ---@field commit fun(run: integer, draft: integer): project_config.Commit?
 ---@field file fun(run: integer, index: integer): string?, string, string
 ---@field file_names fun(project_name: string): string?, string
----@field edits fun(run: integer): project_config.Edit[]?
+---@field change fun(run: integer): "none"|"whole"|"edits"|nil
+---@field edits fun(run: integer): string[][]?
 ---@field piece fun(run: integer): string?, any, any
----@field show fun(run: integer, context: integer)
+---@field show fun(run: integer, context: integer): boolean?
 ---@field resume fun(run: integer)
 ---@field finish fun(run: integer, succeeded: boolean): boolean
 ---@field is_live fun(run: integer): boolean
@@ -178,10 +179,6 @@
 ---@field problems project_config.Error[]
 ---@field json "none"|"whole"|"edits"
 ---@field timings { detect_ms: number, read_ms: number, merge_ms: number }
-
----@class project_config.Edit
----@field set boolean
----@field [integer] string
 
 --- A directory entry's name, or a list of them.
 ---@alias project_config.Matcher string|string[]

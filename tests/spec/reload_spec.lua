@@ -125,6 +125,33 @@ describe("a reload", function()
     child:stop()
   end)
 
+  it("that another one of the project overtakes ends with what is on the disk", function()
+    local w = workspace.new({
+      work = { ["alpha/.git"] = true, ["alpha/sub"] = true },
+      config = { ["alpha.json"] = '{"x": 1}' },
+    })
+    local child = w:open("alpha")
+    child:lua("load_now()")
+    w:write("alpha.json", '{"x": 2}')
+    w:write("alpha/bad.json", "{")
+    -- on_error runs between the moment for which the change was computed and the one at which it is made.
+    local shown = child:lua(([[
+      local overtaken
+      npc.ctx.on_error = function()
+        if overtaken then return end
+        overtaken = true
+        vim.fn.writefile({ '{"x": 1, "z": 3}' }, %q)
+        note(vim.deepcopy(load_now(at("alpha/sub")).json))
+      end
+      note(vim.deepcopy(load_now(npc.ctx).json))
+      return events
+    ]]):format(w.config_dir .. "/alpha.json"))
+    assert.are.same({ { x = 1, z = 3 }, { x = 2 } }, shown)
+    w:write("alpha.json", '{"x": 2}')
+    assert.are.same({ x = 2 }, child:lua("return load_now().json"))
+    child:stop()
+  end)
+
   it("of a file that never was good leaves it out", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"broken": ', ["alpha/good.json"] = '{"good": true}' } })
     local child = w:open("alpha")
