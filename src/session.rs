@@ -36,8 +36,8 @@ struct State {
     contexts: Contexts,
     /// What runs that wait for an equal run will do.
     queued: HashMap<RunId, Request>,
-    /// Runs whose plan is being made.
-    planning: HashMap<RunId, tokio::task::AbortHandle>,
+    /// Runs whose plan is being made, with what ends that once it is known. Whoever removes a run tells the main loop, once.
+    planning: HashMap<RunId, Option<tokio::task::AbortHandle>>,
     /// Runs that the main loop executes.
     planned: HashMap<RunId, Planned>,
 }
@@ -110,30 +110,31 @@ impl Session {
         let mut state = self.state();
         let asked = state.loads.ask(key, origin);
         state.forget_dead_runs();
-        match asked.behind {
-            None => self.start_run(&mut state, asked.run, request),
+        let to_start = match asked.behind {
+            None => Some(request),
             // The newest request wins: equal keys make equal requests, apart from the moment they were made.
-            Some(_) => drop(state.queued.insert(asked.run, request)),
-        }
+            Some(_) => {
+                state.queued.insert(asked.run, request);
+                None
+            }
+        };
         drop(state);
+        if let Some(request) = to_start {
+            self.start_run(asked.run, request);
+        }
         self.refuse_cancelled(asked.superseded.iter().copied());
         asked
     }
 
-    fn start_run(&'static self, state: &mut State, run: RunId, request: Request) {
-        if let Some(tokio) = self.tokio.get() {
-            state.planning.insert(run, self.plan(tokio, run, request));
-            return;
+    fn start_run(&'static self, run: RunId, request: Request) {
+        self.state().planning.insert(run, None);
+        match self.tokio.get() {
+            Some(tokio) => self.plan(tokio, run, request),
+            None => self.on_thread(run, move || match self.runtime() {
+                Ok(tokio) => self.plan(tokio, run, request),
+                Err(error) => self.fail(run, no_thread(&error)),
+            }),
         }
-        self.on_thread(run, move || match self.runtime() {
-            Ok(tokio) => {
-                let mut state = self.state();
-                if state.loads.is_live(run) {
-                    state.planning.insert(run, self.plan(tokio, run, request));
-                }
-            }
-            Err(error) => self.main_loop.post([Reply::Failed(run, no_thread(&error))]),
-        });
     }
 
     /// The runtime, made now if need be; by one thread, should several come at once.
@@ -153,18 +154,38 @@ impl Session {
         Ok(self.tokio.get().expect("it has just been set"))
     }
 
-    /// Starts to plan. The result is delivered on another thread, which has to wait as long as the caller holds the state.
-    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, request: Request) -> tokio::task::AbortHandle {
+    /// Starts to plan. To be called without the state: the result may be there before this returns.
+    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, request: Request) {
         let promise = Promise { session: self, run, kept: false };
-        let _context = tokio.enter();
-        let shown = |project: &_| self.state().contexts.shown(project);
-        let watch = self.engine.start(request, shown, move |result| {
-            promise.keep(result.map(|plan| {
-                let base = self.state().contexts.shown(plan.project());
-                Planned::new(Arc::new(plan), base.as_ref())
-            }));
-        });
-        tokio.spawn(watch).abort_handle()
+        let start = move || {
+            let _context = tokio.enter();
+            let shown = |project: &_| self.state().contexts.shown(project);
+            let watch = self.engine.start(request, shown, move |result| {
+                promise.keep(result.map(|plan| {
+                    let base = self.state().contexts.shown(plan.project());
+                    Planned::new(Arc::new(plan), base.as_ref())
+                }));
+            });
+            tokio.spawn(watch).abort_handle()
+        };
+        // It panics when the system gives no thread.
+        match catch_unwind(AssertUnwindSafe(start)) {
+            Ok(watch) => match self.state().planning.get_mut(&run) {
+                Some(slot) => *slot = Some(watch),
+                None => watch.abort(),
+            },
+            Err(reason) => {
+                let reason = reason.downcast_ref::<String>().map_or("no reason given", String::as_str);
+                self.fail(run, no_thread(&std::io::Error::other(reason)));
+            }
+        }
+    }
+
+    /// Tells the main loop that a run could not be planned, unless it was cancelled or has its plan.
+    fn fail(&self, run: RunId, error: Error) {
+        if self.state().planning.remove(&run).is_some() {
+            self.main_loop.post([Reply::Failed(run, error)]);
+        }
     }
 
     /// Binds a planned run to its context. `None` if the run was cancelled.
@@ -234,9 +255,8 @@ impl Session {
         let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
         self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
         // Only now: its plan may be ready at once, and must not reach the context before those who wait for this run have seen it.
-        let mut state = self.state();
-        if let Some((next, request)) = ended.next.and_then(|next| Some((next, state.queued.remove(&next)?))) {
-            self.start_run(&mut state, next, request);
+        if let Some((next, request)) = ended.next.and_then(|next| Some((next, self.state().queued.remove(&next)?))) {
+            self.start_run(next, request);
         }
         true
     }
@@ -292,7 +312,7 @@ impl State {
         planned.retain(|run, _| loads.is_live(*run));
         planning.retain(|run, task| {
             let live = loads.is_live(*run);
-            if !live {
+            if let (false, Some(task)) = (live, task) {
                 task.abort();
             }
             live
@@ -322,20 +342,16 @@ impl Promise {
     }
 
     fn deliver(&self, result: Result<Planned, Error>) {
-        let mut state = self.session.state();
-        state.planning.remove(&self.run);
-        if !state.loads.is_live(self.run) {
-            return;
-        }
-        let reply = match result {
-            Ok(planned) => {
-                state.planned.insert(self.run, planned);
-                Reply::Planned(self.run)
-            }
-            Err(error) => Reply::Failed(self.run, error),
+        let planned = match result {
+            Ok(planned) => planned,
+            Err(error) => return self.session.fail(self.run, error),
         };
-        drop(state);
-        self.session.main_loop.post([reply]);
+        let mut state = self.session.state();
+        if state.planning.remove(&self.run).is_some() {
+            state.planned.insert(self.run, planned);
+            drop(state);
+            self.session.main_loop.post([Reply::Planned(self.run)]);
+        }
     }
 }
 
