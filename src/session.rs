@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     tokio: OnceLock<tokio::runtime::Runtime>,
     engine: Engine,
     pub(crate) main_loop: MainLoop,
+    /// The user's home directory by the system's records, which may be on a network: looked up by the first load's thread.
+    home: OnceLock<Option<PathBuf>>,
     state: Mutex<State>,
 }
 
@@ -81,6 +84,7 @@ impl Session {
                 tokio: OnceLock::new(),
                 engine: Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES))),
                 main_loop: MainLoop::new(),
+                home: OnceLock::new(),
                 state: Mutex::default(),
             }
         });
@@ -138,9 +142,10 @@ impl Session {
         }
     }
 
-    /// The runtime, made now if need be; by one thread, should several come at once.
+    /// The runtime, made now if need be, with all that loads need; by one thread, should several come at once.
     fn runtime(&self) -> std::io::Result<&tokio::runtime::Runtime> {
         if self.tokio.get().is_none() {
+            self.home.get_or_init(std::env::home_dir);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .thread_name("project-config")
@@ -156,7 +161,8 @@ impl Session {
     }
 
     /// Starts to plan. To be called without the state: the result may be there before this returns.
-    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, request: Request) {
+    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, mut request: Request) {
+        request.home = request.home.or_else(|| self.home.get().cloned().flatten());
         let promise = Promise { session: self, run, kept: false };
         let start = move || {
             let _context = tokio.enter();
