@@ -80,10 +80,16 @@ impl FromLua for LoadRequest {
                 trust_mtime: table.raw_get("trust_mtime")?,
             },
             timeout: Duration::from_millis(table.raw_get("timeout_ms")?),
-            home: std::env::home_dir(),
+            home: home(),
         };
         Ok(Self { request, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
     }
+}
+
+/// The user's home directory as the environment has it. Without that, it is for a thread to ask the system.
+fn home() -> Option<PathBuf> {
+    let variable = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
+    std::env::var_os(variable).filter(|home| !home.is_empty()).map(PathBuf::from)
 }
 
 /// The Lua error for a value that the Lua side must not send.

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 
@@ -27,6 +28,8 @@ pub(crate) struct Session {
     tokio: OnceLock<tokio::runtime::Runtime>,
     engine: Engine,
     pub(crate) main_loop: MainLoop,
+    /// The user's home directory by the system's records, which may be on a network: looked up by the first load's thread.
+    home: OnceLock<Option<PathBuf>>,
     state: Mutex<State>,
 }
 
@@ -81,6 +84,7 @@ impl Session {
                 tokio: OnceLock::new(),
                 engine: Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES))),
                 main_loop: MainLoop::new(),
+                home: OnceLock::new(),
                 state: Mutex::default(),
             }
         });
@@ -91,10 +95,10 @@ impl Session {
     pub(crate) fn setup(&self) -> ContextId {
         let mut state = self.state();
         let cancelled = state.loads.cancel_all();
-        state.forget_dead_runs();
-        state.contexts.clear();
+        let garbage = (state.forget_dead_runs(), state.contexts.clear());
         let context = state.contexts.create();
         drop(state);
+        self.discard(garbage);
         self.refuse_cancelled(cancelled);
         context
     }
@@ -109,7 +113,7 @@ impl Session {
         let key = Key { start_dir: request.start_dir.clone(), config_dir: request.config_dir.clone(), options };
         let mut state = self.state();
         let asked = state.loads.ask(key, origin);
-        state.forget_dead_runs();
+        let dead = state.forget_dead_runs();
         let to_start = match asked.behind {
             None => Some(request),
             // The newest request wins: equal keys make equal requests, apart from the moment they were made.
@@ -119,6 +123,7 @@ impl Session {
             }
         };
         drop(state);
+        self.discard_runs(dead);
         if let Some(request) = to_start {
             self.start_run(asked.run, request);
         }
@@ -137,9 +142,10 @@ impl Session {
         }
     }
 
-    /// The runtime, made now if need be; by one thread, should several come at once.
+    /// The runtime, made now if need be, with all that loads need; by one thread, should several come at once.
     fn runtime(&self) -> std::io::Result<&tokio::runtime::Runtime> {
         if self.tokio.get().is_none() {
+            self.home.get_or_init(std::env::home_dir);
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(1)
                 .thread_name("project-config")
@@ -155,7 +161,8 @@ impl Session {
     }
 
     /// Starts to plan. To be called without the state: the result may be there before this returns.
-    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, request: Request) {
+    fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, mut request: Request) {
+        request.home = request.home.or_else(|| self.home.get().cloned().flatten());
         let promise = Promise { session: self, run, kept: false };
         let start = move || {
             let _context = tokio.enter();
@@ -211,6 +218,10 @@ impl Session {
         let current = planned.leads_from(shown.as_ref());
         if current {
             state.contexts.show(context, plan);
+            drop(state);
+            if let Some(replaced) = shown {
+                self.discard(replaced);
+            }
         } else {
             drop(state);
             // Another run of the same project was faster.
@@ -249,12 +260,13 @@ impl Session {
             return false;
         }
         let ended = state.loads.end(run);
-        state.forget_dead_runs();
+        let dead = state.forget_dead_runs();
         drop(state);
         let loaded = succeeded.then_some(Reply::Loaded(run));
         let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
         self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
         // Only now: its plan may be ready at once, and must not reach the context before those who wait for this run have seen it.
+        self.discard_runs(dead);
         if let Some((next, request)) = ended.next.and_then(|next| Some((next, self.state().queued.remove(&next)?))) {
             self.start_run(next, request);
         }
@@ -273,9 +285,9 @@ impl Session {
             Some(runs) => state.loads.cancel(runs),
             None => state.loads.cancel_all(),
         };
-        state.forget_dead_runs();
-        state.contexts.unbind(context);
+        let garbage = (state.forget_dead_runs(), state.contexts.unbind(context));
         drop(state);
+        self.discard(garbage);
         self.refuse_cancelled(cancelled);
     }
 
@@ -283,8 +295,9 @@ impl Session {
     pub(crate) fn refuse_busy(&self, request: RequestId) -> bool {
         let mut state = self.state();
         let withdrawn = state.loads.withdraw(request);
-        state.forget_dead_runs();
+        let dead = state.forget_dead_runs();
         drop(state);
+        self.discard_runs(dead);
         if withdrawn {
             self.main_loop.post([Reply::Refuse(request, ErrorKind::Busy.into())]);
         }
@@ -299,6 +312,20 @@ impl Session {
         }
     }
 
+    fn discard_runs(&self, dead: Vec<Planned>) {
+        if !dead.is_empty() {
+            self.discard(dead);
+        }
+    }
+
+    /// Frees something that may be big on another thread, if there is one: 10 MB of JSON take 50 ms.
+    fn discard(&self, garbage: impl Send + 'static) {
+        if let Some(tokio) = self.tokio.get() {
+            // Without a thread it is freed here, or later.
+            let _ = catch_unwind(AssertUnwindSafe(|| tokio.spawn_blocking(|| drop(garbage))));
+        }
+    }
+
     /// Never held across a call to the engine or to Lua.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -306,10 +333,12 @@ impl Session {
 }
 
 impl State {
-    fn forget_dead_runs(&mut self) {
+    /// Returns the plans that are of no use any more, to be freed without the state.
+    #[must_use]
+    fn forget_dead_runs(&mut self) -> Vec<Planned> {
         let Self { loads, queued, planning, planned, .. } = self;
         queued.retain(|run, _| loads.is_live(*run));
-        planned.retain(|run, _| loads.is_live(*run));
+        let dead = planned.extract_if(|run, _| !loads.is_live(*run)).map(|(_, planned)| planned).collect();
         planning.retain(|run, task| {
             let live = loads.is_live(*run);
             if let (false, Some(task)) = (live, task) {
@@ -317,6 +346,7 @@ impl State {
             }
             live
         });
+        dead
     }
 }
 

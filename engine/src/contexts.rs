@@ -52,16 +52,16 @@ impl Contexts {
         }
     }
 
-    /// Makes a context belong to no project and show nothing.
-    pub fn unbind(&mut self, id: ContextId) {
+    /// Makes a context belong to no project and show nothing. Returns what it showed: freeing a big plan takes its time.
+    pub fn unbind(&mut self, id: ContextId) -> Option<Arc<Plan>> {
         self.bound.retain(|_, bound| *bound != id);
-        self.plans.remove(&id);
+        self.plans.remove(&id)
     }
 
-    /// Forgets every context; identities go on counting.
-    pub fn clear(&mut self) {
+    /// Forgets every context; identities go on counting. Returns what they showed.
+    pub fn clear(&mut self) -> Vec<Arc<Plan>> {
         self.bound.clear();
-        self.plans.clear();
+        self.plans.drain().map(|(_, plan)| plan).collect()
     }
 }
 
