@@ -23,6 +23,14 @@ local function fill(target, is_array, members)
   end
 end
 
+--- Passes on what the library returned; an error of it ends the run, and is not the end of a document.
+local function checked(value, err_or_second, ...)
+  if value == nil and type(err_or_second) == "table" and err_or_second.code ~= "cancelled" then
+    error(err_or_second.message, 0)
+  end
+  return value, err_or_second, ...
+end
+
 --- Builds the run's new values into `root`. False if the run was cancelled.
 ---@param run_id integer
 ---@param root table
@@ -31,8 +39,11 @@ end
 local function build(run_id, root, may_go_on)
   local lib = native.get()
   local tables, arrays, depth = { root }, { false }, 1
-  for verb, a, b in lib.piece, run_id do
-    if verb == "fill" then
+  while true do
+    local verb, a, b = checked(lib.piece(run_id))
+    if not verb then
+      return true
+    elseif verb == "fill" then
       fill(tables[depth], arrays[depth], vim.json.decode(a))
     elseif verb == "open" then
       depth = depth + 1
@@ -47,7 +58,6 @@ local function build(run_id, root, may_go_on)
       return false
     end
   end
-  return true
 end
 
 local function is_object(value)
@@ -129,12 +139,12 @@ end
 function M.show(run_id, ctx, change, may_go_on)
   local lib = native.get()
   while change do
-    local edits, values = lib.edits(run_id), {}
+    local edits, values = checked(lib.edits(run_id)), {}
     if not (edits and build(run_id, values, may_go_on)) then
       return false
     end
     -- In one step from here: meanwhile another run may have put its document there, and nothing else may come in between now.
-    local shown = lib.show(run_id, ctx._id)
+    local shown = checked(lib.show(run_id, ctx._id))
     if shown then
       if change ~= "none" then
         apply(ctx, change, edits, values)

@@ -152,6 +152,48 @@ describe("a reload", function()
     child:stop()
   end)
 
+  it("that another one overtakes while it is being put together never mixes the two", function()
+    local w = workspace.new({
+      work = { ["alpha/.git"] = true, ["alpha/sub"] = true },
+      config = { ["alpha.json"] = '{"x": 1}' },
+    })
+    local child = w:open("alpha")
+    child:lua("load_now()")
+    local big = {}
+    for index = 1, 60000 do
+      big[index] = ('"key-%d": { "enabled": true, "level": %d }'):format(index, index)
+    end
+    w:write("alpha.json", '{"x": 2, "big": {' .. table.concat(big, ", ") .. "}}")
+    -- The first piece of the large document is the moment at which a newer, small one is written and loaded.
+    local result = child:lua(
+      [[
+      local path, small = ...
+      local decode, overtaking, order, first = vim.json.decode, nil, {}, nil
+      vim.json.decode = function(text, ...)
+        if not overtaking and #text > 1000 then
+          overtaking = true
+          vim.fn.writefile({ small }, path)
+          npc.load(at("alpha/sub"), function() order[#order + 1] = "second" end)
+        end
+        return decode(text, ...)
+      end
+      npc.load(npc.ctx, function(ctx)
+        order[#order + 1] = "first"
+        first = { x = ctx.json.x, z = ctx.json.z, big = vim.tbl_count(ctx.json.big or {}) }
+      end)
+      assert(settle(function() return #order == 2 end))
+      vim.json.decode = decode
+      return { order, first, load_now().json }
+    ]],
+      w.config_dir .. "/alpha.json",
+      '{"x": 1, "z": 3}'
+    )
+    assert.are.same({ "second", "first" }, result[1])
+    assert.are.same({ x = 2, big = 60000 }, result[2])
+    assert.are.same({ x = 1, z = 3 }, result[3])
+    child:stop()
+  end)
+
   it("of a file that never was good leaves it out", function()
     local w = workspace.new({ config = { ["alpha.json"] = '{"broken": ', ["alpha/good.json"] = '{"good": true}' } })
     local child = w:open("alpha")
