@@ -3,6 +3,9 @@
 //! Which documents, and in which order, is the pipeline's to say; how they differ from what was loaded before is
 //! [`diff`](super::diff)'s.
 
+use std::sync::Arc;
+
+use serde_json::Map;
 use serde_json::map::Entry;
 
 use super::Value;
@@ -31,6 +34,20 @@ pub fn merge(base: &mut Value, over: Value) {
         }
         (base, over) => *base = over,
     }
+}
+
+/// Documents laid over each other in their order. One that stands alone among empty ones is shared, not copied.
+pub(crate) fn overlay<'a>(documents: impl IntoIterator<Item = &'a Arc<Value>>) -> Arc<Value> {
+    let is_empty = |document: &Value| document.as_object().is_some_and(Map::is_empty);
+    documents.into_iter().fold(Arc::new(Value::Object(Map::new())), |mut base, over| {
+        if is_empty(&base) {
+            return Arc::clone(over);
+        }
+        if !(is_empty(over) && base.is_object()) {
+            merge(Arc::make_mut(&mut base), Value::clone(over));
+        }
+        base
+    })
 }
 
 #[cfg(test)]
@@ -75,6 +92,17 @@ mod tests {
         let base = json!({ "z": 1, "m": { "q": 1, "b": 1 }, "a": 1 });
         let over = json!({ "y": 2, "a": 2, "m": { "c": 2, "b": 2 }, "b": 2 });
         assert_eq!(merged(base, &over).to_string(), r#"{"z":1,"m":{"q":1,"b":2,"c":2},"a":2,"y":2,"b":2}"#);
+    }
+
+    #[test]
+    fn a_document_alone_among_empty_ones_is_shared() {
+        let document = Arc::new(json!({ "a": 1 }));
+        let empty = Arc::new(json!({}));
+        for documents in [vec![&document], vec![&empty, &document], vec![&document, &empty, &empty]] {
+            assert!(Arc::ptr_eq(&overlay(documents), &document));
+        }
+        assert_eq!(*overlay([]), json!({}));
+        assert_eq!(*overlay([&document, &Arc::new(json!({ "b": 2 })), &empty]), json!({ "a": 1, "b": 2 }));
     }
 
     proptest! {

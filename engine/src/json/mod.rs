@@ -13,6 +13,7 @@ mod testing;
 
 pub use diff::{Change, Edit, diff};
 pub use merge::merge;
+pub(crate) use merge::overlay;
 pub use parse::parse;
 pub use pieces::{Piece, pieces};
 

@@ -235,7 +235,10 @@ impl Work {
                 problems.push(problem.at(path));
             }
         }
-        let json = self.unchanged(&json_sources).unwrap_or_else(|| merge(&json_sources));
+        let json = self.unchanged(&json_sources).unwrap_or_else(|| {
+            let documents = json_sources.iter().filter_map(|entry| entry.json().as_ref().ok()?.as_ref());
+            json::overlay(documents)
+        });
 
         let levels = &self.nest.levels;
         let stem = levels.last().map(|level| level.name.file_stem()).unwrap_or_default();
@@ -295,18 +298,6 @@ fn is_gone(error: &Error) -> bool {
         error.kind,
         ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory
     )
-}
-
-/// The documents laid over each other.
-fn merge(sources: &[Arc<FileEntry>]) -> Arc<Value> {
-    let mut documents = sources.iter().filter_map(|entry| entry.json().as_ref().ok()?.as_ref());
-    let Some(first) = documents.next() else { return Arc::new(Value::Object(Default::default())) };
-    // One document, however large, is shared and not copied.
-    let mut merged = Arc::clone(first);
-    for document in documents {
-        json::merge(Arc::make_mut(&mut merged), Value::clone(document));
-    }
-    merged
 }
 
 /// What a panic becomes.
