@@ -3,6 +3,7 @@
 //! Nothing here touches a disk or knows Lua: text and [`Value`]s come in, values and plain data go out. Who reads the files is the
 //! file cache, who decides their order is the pipeline, who builds Lua tables out of [`Piece`]s is the Neovim module.
 
+mod apply;
 mod check;
 mod diff;
 mod merge;
@@ -11,6 +12,7 @@ mod pieces;
 #[cfg(test)]
 mod testing;
 
+pub use apply::{apply, get};
 pub use diff::{Change, Edit, diff};
 pub use merge::merge;
 pub(crate) use merge::overlay;
