@@ -6,6 +6,7 @@
 mod apply;
 mod check;
 mod diff;
+mod layers;
 mod merge;
 mod parse;
 mod pieces;
@@ -14,6 +15,7 @@ mod testing;
 
 pub use apply::{apply, get};
 pub use diff::{Change, Edit, diff};
+pub use layers::{Distribution, Layer, distribute, merged, origin};
 pub use merge::merge;
 pub(crate) use merge::overlay;
 pub use parse::parse;
