@@ -15,7 +15,7 @@ local function find_cargo()
       return cargo
     end
   end
-  error("nvim-project-config: cargo was not found; install Rust 1.88 or newer (rustup), then build again", 0)
+  error("nvim-project-config: cargo was not found; install Rust 1.89 or newer (rustup), then build again", 0)
 end
 
 --- Waits without holding up the editor: lazy.nvim runs this file in a coroutine that it resumes at every turn of the loop.
