@@ -36,6 +36,8 @@ pub enum ErrorKind {
     Untrusted(String),
     /// The operating system refused access.
     Permission,
+    /// The operating system refused to let a file be written or replaced.
+    NotWritable,
     /// The text is not valid in its language.
     Syntax(String),
     /// The bytes are not valid UTF-8.
@@ -47,13 +49,30 @@ pub enum ErrorKind {
     },
     /// A value that settings cannot hold.
     UnsupportedValue(String),
+    /// A value that cannot be deleted: an outer project's file gives it, which is the error's path.
+    Inherited {
+        /// The keys that lead to the value.
+        keys: Vec<String>,
+    },
     /// The disk did not answer within the time (milliseconds).
     Timeout {
         /// `cache.timeout_ms` in force.
         after_ms: u64,
     },
+    /// Somebody else held the lock of the file's directory for the whole time (milliseconds).
+    Locked {
+        /// How long it was waited for.
+        after_ms: u64,
+    },
     /// `clear()` or `setup()` ended it, or a newer automatic load took its place.
     Cancelled,
+    /// The context belongs to no project, so there is no file for its settings.
+    NoProject,
+    /// Others have changed the same path again and again for this time (milliseconds).
+    Contended {
+        /// How long it was tried.
+        after_ms: u64,
+    },
     /// Waiting for it could never end: the one who waits is part of it.
     Busy,
     /// A defect of this plugin or an error in the user's code.
@@ -72,12 +91,14 @@ impl ErrorKind {
             Self::NotAFile(_) | Self::NotADirectory => "not_a_file",
             Self::TooLarge { .. } => "too_large",
             Self::Untrusted(_) => "untrusted",
-            Self::Permission => "permission",
+            Self::Permission | Self::NotWritable => "permission",
             Self::Syntax(_) => "syntax",
             Self::Encoding => "encoding",
             Self::Depth { .. } => "depth",
             Self::UnsupportedValue(_) => "unsupported_value",
-            Self::Timeout { .. } => "timeout",
+            Self::Inherited { .. } => "inherited",
+            Self::NoProject => "no_project",
+            Self::Timeout { .. } | Self::Contended { .. } | Self::Locked { .. } => "timeout",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
             Self::Runtime(_) => "runtime",
@@ -116,7 +137,10 @@ impl Error {
             Io::NotADirectory => ErrorKind::NotADirectory,
             Io::IsADirectory => ErrorKind::NotAFile("a directory"),
             Io::TimedOut => ErrorKind::Io("the disk reported a time-out".into()),
-            _ => ErrorKind::Io(error.to_string()),
+            _ => match remedy(error) {
+                Some(remedy) => ErrorKind::Io(format!("{error}; {remedy}")),
+                None => ErrorKind::Io(error.to_string()),
+            },
         };
         Self { errno: error.raw_os_error(), ..Self::new(kind) }.at(path)
     }
@@ -139,6 +163,24 @@ impl Error {
     /// The file or directory it is about.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
+    }
+}
+
+/// What a user can do about an error of the disk.
+fn remedy(error: &std::io::Error) -> Option<&'static str> {
+    use std::io::ErrorKind as Io;
+    /// The same numbers on all Unix systems.
+    const EIO: i32 = 5;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    match (error.kind(), error.raw_os_error()) {
+        (Io::StorageFull, _) => Some("make room on the disk"),
+        (Io::QuotaExceeded, _) => Some("remove files of yours, or have your quota raised"),
+        (Io::ReadOnlyFilesystem, _) => Some("mount the file system writable"),
+        (_, Some(EIO)) if cfg!(unix) => Some("check the disk and its connection"),
+        (_, Some(EMFILE)) if cfg!(unix) => Some("raise the limit of open files (`ulimit -n`), or restart the editor"),
+        (_, Some(ENFILE)) if cfg!(unix) => Some("the whole system has too many files open: close some programs"),
+        _ => None,
     }
 }
 
@@ -181,18 +223,94 @@ impl fmt::Display for Error {
                 "has {size} bytes, more than the limit of {limit}; make it smaller or raise `cache.max_file_size`"
             ),
             ErrorKind::Permission => f.write_str("permission denied; make it readable for your user"),
+            ErrorKind::NotWritable => {
+                f.write_str("permission denied; make it and its directory writable for your user")
+            }
             ErrorKind::Encoding => f.write_str("is not valid UTF-8; save it as UTF-8"),
             ErrorKind::Depth { limit } => {
                 write!(f, "is nested deeper than {limit} levels; flatten it")
             }
+            ErrorKind::Inherited { keys } => {
+                f.write_str("gives `")?;
+                write_keys(f, keys)?;
+                f.write_str(
+                    "` and belongs to an outer project, so the value stays; edit it there, or override it with another value",
+                )
+            }
             ErrorKind::Timeout { after_ms } => {
                 write!(f, "no answer from the disk within {after_ms} ms; check the mount, or raise `cache.timeout_ms`")
             }
+            ErrorKind::NoProject => f.write_str(
+                "no project is loaded here, so there is no file for these settings; they are kept, and saved once a load finds one",
+            ),
+            ErrorKind::Contended { after_ms } => {
+                write!(f, "others have kept changing the same setting for {after_ms} ms; try again")
+            }
+            ErrorKind::Locked { after_ms } => write!(
+                f,
+                "another editor has held the lock of its directory for {after_ms} ms; \
+                 the change is kept and tried again"
+            ),
             ErrorKind::Cancelled => f.write_str("cancelled by clear(), setup() or a newer load"),
             ErrorKind::Busy => f.write_str(
                 "the load that runs this file cannot be waited for from within it; use load(callback) without waiting",
             ),
             ErrorKind::Io(text) => f.write_str(text),
+        }
+    }
+}
+
+/// The keys with dots between them, quoted where they would be misread.
+fn write_keys(f: &mut fmt::Formatter<'_>, keys: &[String]) -> fmt::Result {
+    for (at, key) in keys.iter().enumerate() {
+        if at > 0 {
+            f.write_str(".")?;
+        }
+        if key.is_empty() || key.contains(|c: char| matches!(c, '.' | '`' | '"') || c.is_whitespace() || c.is_control())
+        {
+            write!(f, "{key:?}")?;
+        } else {
+            f.write_str(key)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_inherited_is_told_with_its_file_and_the_remedy() {
+        let text = |keys: &[&str]| {
+            let keys = keys.iter().map(|&key| key.to_owned()).collect();
+            Error::new(ErrorKind::Inherited { keys }).at("/c/big.json").to_string()
+        };
+        assert_eq!(
+            text(&["lsp", "enabled"]),
+            "/c/big.json: gives `lsp.enabled` and belongs to an outer project, so the value stays; edit it there, or override it \
+             with another value"
+        );
+        for (keys, shown) in [(&["a.b", "", "c"] as &[&str], r#"`"a.b"."".c`"#), (&["x y", "\n"], r#"`"x y"."\n"`"#)] {
+            assert!(text(keys).contains(shown), "{}", text(keys));
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn errors_of_the_disk_keep_their_number_and_say_what_to_do() {
+        use rustix::io::Errno;
+        for (errno, remedy) in [
+            (Errno::NOSPC, "make room"),
+            (Errno::DQUOT, "quota"),
+            (Errno::ROFS, "mount the file system writable"),
+            (Errno::IO, "check the disk"),
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::NFILE, "close some programs"),
+        ] {
+            let error = Error::io("/a", &errno.into());
+            assert_eq!((error.kind.code(), error.errno), ("io", Some(errno.raw_os_error())));
+            assert!(error.to_string().contains(remedy), "{error}");
         }
     }
 }

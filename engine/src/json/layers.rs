@@ -87,8 +87,8 @@ pub fn distribute(layers: &mut [Layer], target: usize, edits: &[Edit]) -> Distri
 enum Reach<'a> {
     /// It has this value there.
     Value(&'a Value),
-    /// It has objects down to this length of the path, and nothing below.
-    Object(usize),
+    /// It has nothing there, but may have it: there are only objects above.
+    Nothing,
     /// At this length of the path it has something that is no object and so hides what earlier documents have below.
     Blocked(usize),
 }
@@ -97,7 +97,7 @@ fn reach<'a>(layer: &'a Layer, path: &[String]) -> Reach<'a> {
     let mut value = &*layer.document;
     for (length, key) in path.iter().enumerate() {
         let Some(object) = value.as_object() else { return Reach::Blocked(length) };
-        let Some(below) = object.get(key) else { return Reach::Object(length) };
+        let Some(below) = object.get(key) else { return Reach::Nothing };
         value = below;
     }
     Reach::Value(value)
@@ -107,7 +107,7 @@ fn reach<'a>(layer: &'a Layer, path: &[String]) -> Reach<'a> {
 /// all the values are objects.
 fn decisive<'a>(layers: &'a [Layer], path: &[String]) -> Option<(usize, Reach<'a>)> {
     let reached = layers.iter().map(|layer| reach(layer, path)).enumerate();
-    reached.rev().find(|(_, reach)| !matches!(reach, Reach::Object(_)))
+    reached.rev().find(|(_, reach)| !matches!(reach, Reach::Nothing))
 }
 
 /// The merged value at `path`, copied only where several layers give it together.
@@ -117,7 +117,7 @@ fn given<'a>(layers: &'a [Layer], path: &[String]) -> Option<Cow<'a, Value>> {
         match reach(layer, path) {
             Reach::Value(value) => parts.push(value),
             Reach::Blocked(_) => break,
-            Reach::Object(_) => continue,
+            Reach::Nothing => continue,
         }
         if parts.last().is_some_and(|value| !value.is_object()) {
             break;
@@ -148,23 +148,18 @@ fn grouped<'a>(layers: &[Layer], edits: &'a [Edit]) -> Vec<(&'a [String], Vec<&'
     groups.into_iter().map(|(root, members)| (root, members.into_iter().map(|at| &edits[at]).collect())).collect()
 }
 
-/// The path below which an edit at `path` can change the merged document: `path`, or the part of it that leads to what must become
-/// an object before anything can be set in it.
+/// The path below which an edit at `path` may change the merged document: `path`, or the part of it that leads to what hides earlier
+/// layers and may have to become an object.
 fn root<'a>(layers: &[Layer], path: &'a [String]) -> &'a [String] {
-    let mut objects = None;
-    let mut own_follows = false;
-    for layer in layers.iter().rev() {
-        match reach(layer, path) {
-            Reach::Value(_) => break,
-            Reach::Object(length) => objects = objects.max(Some(length)),
-            // Either this shows in the merged document, or a later layer makes an object of it again, but one that may not be
-            // written: then, too, the place to write to is here.
-            Reach::Blocked(length) if Some(length) > objects || !own_follows => return &path[..length],
-            Reach::Blocked(_) => break,
-        }
-        own_follows |= layer.own;
+    let hides = match decisive(layers, path) {
+        Some((_, reach @ Reach::Blocked(_))) => Some(reach),
+        // What this one hides stays hidden, and later layers go on from there, unless it is the only one that can be written to.
+        _ => layers.iter().rfind(|layer| layer.own).map(|layer| reach(layer, path)),
+    };
+    match hides {
+        Some(Reach::Blocked(length)) => &path[..length],
+        _ => path,
     }
-    path
 }
 
 /// What the edits, all of them at or below `root`, make of the merged value there, and where that is to be true: at `root`, or above

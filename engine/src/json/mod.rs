@@ -1,4 +1,4 @@
-//! JSON: strict reading, merging, differences, and the pieces in which a document crosses to Lua.
+//! JSON: strict reading, editing of texts, merging, differences, and the pieces in which a document crosses to Lua.
 //!
 //! Nothing here touches a disk or knows Lua: text and [`Value`]s come in, values and plain data go out. Who reads the files is the
 //! file cache, who decides their order is the pipeline, who builds Lua tables out of [`Piece`]s is the Neovim module.
@@ -12,6 +12,7 @@ mod parse;
 mod pieces;
 #[cfg(test)]
 mod testing;
+mod text;
 
 pub use apply::{apply, get};
 pub use diff::{Change, Edit, diff};
@@ -20,6 +21,7 @@ pub use merge::merge;
 pub(crate) use merge::overlay;
 pub use parse::parse;
 pub use pieces::{Piece, pieces};
+pub use text::{edit as edit_text, line_of};
 
 /// A parsed document. Numbers keep their text byte for byte, objects their key order.
 pub type Value = serde_json::Value;

@@ -2,7 +2,8 @@
 //! member.
 //!
 //! jsonc-parser does the work, with each of its other leniencies off; [`check`](super::check) refuses beforehand what it has no
-//! switch for. Its syntax tree carries spans; here only the values are taken out of it. Reading and merging files is not done here.
+//! switch for. Its syntax tree carries spans; here only the values are taken out of it, [`text`](super::text) edits by them. Reading
+//! and merging files is not done here.
 
 use jsonc_parser::ast;
 use jsonc_parser::errors::{ParseError, ParseErrorKind};
@@ -12,6 +13,9 @@ use serde_json::{Map, Number};
 use super::check::{Fault, check};
 use super::{MAX_DEPTH, Value};
 use crate::error::{Error, ErrorKind, Result};
+
+/// U+FEFF in UTF-8, which some editors put before the text.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Parses the bytes of a settings file. `None` is a file that holds nothing but white space and comments; otherwise the value is an
 /// object. A byte order mark at the start is skipped. Of keys that come twice the last one counts.
@@ -27,16 +31,23 @@ use crate::error::{Error, ErrorKind, Result};
 /// `Encoding` where the bytes are not UTF-8; `Depth` beyond [`MAX_DEPTH`]; `UnsupportedValue` where the text is valid but not an
 /// object.
 pub fn parse(bytes: &[u8]) -> Result<Option<Value>> {
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let fault = Fault { at: error.valid_up_to(), kind: ErrorKind::Encoding };
-        placed(bytes, fault)
-    })?;
-    let tree = syntax_tree(text).map_err(|fault| placed(bytes, fault))?;
-    Ok(tree.map(object))
+    Ok(tree_of(text_of(bytes)?)?.map(object))
 }
 
-/// The text's syntax tree, whose ranges are byte offsets into `text`.
+/// The text in the bytes, without the byte order mark. Everything that is placed in a file counts from its start.
+pub(super) fn text_of(bytes: &[u8]) -> Result<&str> {
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes);
+    std::str::from_utf8(bytes).map_err(|error| {
+        let fault = Fault { at: error.valid_up_to(), kind: ErrorKind::Encoding };
+        placed(bytes, fault)
+    })
+}
+
+/// The text's syntax tree, whose ranges are byte offsets into `text`; `None` where there is no document.
+pub(super) fn tree_of(text: &str) -> Result<Option<ast::Object<'_>>> {
+    syntax_tree(text).map_err(|fault| placed(text.as_bytes(), fault))
+}
+
 fn syntax_tree(text: &str) -> Result<Option<ast::Object<'_>>, Fault> {
     match check(text) {
         Ok(()) => {}
@@ -103,7 +114,8 @@ fn placed(bytes: &[u8], fault: Fault) -> Error {
     Error::new(fault.kind).at_position(line, column)
 }
 
-fn position(bytes: &[u8], at: usize) -> (u32, u32) {
+/// Line and column (both from 1, the column in bytes) of the byte at `at`.
+pub(super) fn position(bytes: &[u8], at: usize) -> (u32, u32) {
     let before = &bytes[..at];
     let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
     let column = before.iter().rev().take_while(|&&byte| byte != b'\n').count() + 1;
