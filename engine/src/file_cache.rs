@@ -10,6 +10,7 @@ mod tests;
 use std::hash::{Hash, Hasher};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Instant;
 
 use lru::LruCache;
 
@@ -42,12 +43,25 @@ struct Verified {
     fingerprint: Fingerprint,
     /// Just before the content was read.
     read_at: Timestamp,
+    /// When it was last seen to be there, by a clock that never goes back.
+    seen: Instant,
+}
+
+impl Verified {
+    fn of(snapshot: &Snapshot, seen: Instant) -> Self {
+        Self { fingerprint: snapshot.fingerprint, read_at: snapshot.read_at, seen }
+    }
 }
 
 impl FileEntry {
-    fn new(path: Arc<Path>, snapshot: Snapshot) -> Self {
-        let Snapshot { content, fingerprint, read_at } = snapshot;
-        Self { path, content, verified: Mutex::new(Verified { fingerprint, read_at }), json: OnceLock::new() }
+    fn new(path: Arc<Path>, snapshot: Snapshot, seen: Instant) -> Self {
+        let verified = Mutex::new(Verified::of(&snapshot, seen));
+        Self { path, content: snapshot.content, verified, json: OnceLock::new() }
+    }
+
+    /// When the file was last seen to have this content: of two different entries of one file, the later one counts.
+    pub(crate) fn seen(&self) -> Instant {
+        lock(&self.verified).seen
     }
 
     /// The file's fingerprint when it was last found to have this content. It is younger than the entry where the file was
@@ -68,9 +82,14 @@ impl FileEntry {
         })
     }
 
-    fn is_proved_by(&self, fingerprint: &Fingerprint) -> bool {
-        let verified = *lock(&self.verified);
-        verified.fingerprint == *fingerprint && !fingerprint.is_racy(verified.read_at)
+    /// Whether the fingerprint, taken at `seen`, proves that the file has this content.
+    fn is_proved_by(&self, fingerprint: &Fingerprint, seen: Instant) -> bool {
+        let mut verified = lock(&self.verified);
+        let is_proved = verified.fingerprint == *fingerprint && !fingerprint.is_racy(verified.read_at);
+        if is_proved {
+            verified.seen = seen;
+        }
+        is_proved
     }
 
     /// What it takes, in bytes, by estimate.
@@ -131,6 +150,7 @@ impl FileCache {
     ///
     /// Each names the path. `NotAFile`, `TooLarge` (unread), `Untrusted`, `BrokenLink`, `Permission`, `Io`.
     pub fn config_file(&self, dir: &ConfigDir, place: &Place, limits: &Limits) -> Result<Option<Arc<FileEntry>>> {
+        let seen = Instant::now();
         let key = Key(Arc::clone(place.path()));
         let cached = lock(&self.kept).entries.get(&key).cloned();
         // Most files of a first load: what could be seen before they are opened is seen on the descriptor too. Whatever is
@@ -139,26 +159,37 @@ impl FileCache {
             && place.is_listed_as_file()
             && let Ok(Some(snapshot)) = dir.read(place, Links::Refuse, limits)
         {
-            return Ok(Some(self.keep_new(place, snapshot)));
+            return Ok(Some(self.keep_new(place.path(), snapshot, seen)));
         }
         let Some(stat) = dir.stat(place)? else { return Ok(None) };
         ConfigDir::check(&stat, place, limits)?;
         if limits.trust_mtime
             && let Some(entry) = &cached
-            && entry.is_proved_by(&stat.fingerprint)
+            && entry.is_proved_by(&stat.fingerprint, seen)
         {
             return Ok(cached);
         }
         let Some(snapshot) = dir.read(place, Links::Follow, limits)? else { return Ok(None) };
         if let Some(entry) = cached.filter(|entry| entry.content == snapshot.content) {
-            *lock(&entry.verified) = Verified { fingerprint: snapshot.fingerprint, read_at: snapshot.read_at };
+            *lock(&entry.verified) = Verified::of(&snapshot, seen);
             return Ok(Some(entry));
         }
-        Ok(Some(self.keep_new(place, snapshot)))
+        Ok(Some(self.keep_new(place.path(), snapshot, seen)))
     }
 
-    fn keep_new(&self, place: &Place, snapshot: Snapshot) -> Arc<FileEntry> {
-        let entry = Arc::new(FileEntry::new(Arc::clone(place.path()), snapshot));
+    /// Takes note of what this process has just written to the file at `path`. The same `Arc` as before means the same content.
+    pub(crate) fn written(&self, path: &Arc<Path>, snapshot: Snapshot) -> Arc<FileEntry> {
+        let seen = Instant::now();
+        let cached = lock(&self.kept).entries.get(&Key(Arc::clone(path))).cloned();
+        if let Some(entry) = cached.filter(|entry| entry.content == snapshot.content) {
+            *lock(&entry.verified) = Verified::of(&snapshot, seen);
+            return entry;
+        }
+        self.keep_new(path, snapshot, seen)
+    }
+
+    fn keep_new(&self, path: &Arc<Path>, snapshot: Snapshot, seen: Instant) -> Arc<FileEntry> {
+        let entry = Arc::new(FileEntry::new(Arc::clone(path), snapshot, seen));
         self.keep(Arc::clone(&entry));
         entry
     }

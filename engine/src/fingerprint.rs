@@ -2,7 +2,7 @@
 //!
 //! Pure data: [`crate::open`] takes fingerprints, [`crate::file_cache`] compares them.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// The coarsest step in which a file system counts time, in seconds: FAT's two, which covers HFS+ (one) too. The same for
 /// every file system as long as none is asked for its own.
@@ -38,6 +38,14 @@ impl From<SystemTime> for Timestamp {
     }
 }
 
+impl From<Timestamp> for SystemTime {
+    fn from(Timestamp { secs, nanos }: Timestamp) -> Self {
+        let seconds = Duration::from_secs(secs.unsigned_abs());
+        let whole = if secs < 0 { UNIX_EPOCH - seconds } else { UNIX_EPOCH + seconds };
+        whole + Duration::from_nanos(nanos.into())
+    }
+}
+
 /// What identifies one state of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Fingerprint {
@@ -67,6 +75,11 @@ impl Fingerprint {
         }
     }
 
+    /// Whether it is the state of `other` under another name: a renaming changes `ctime`, and nothing else.
+    pub(crate) fn is_renamed(&self, other: &Self) -> bool {
+        Self { ctime: other.ctime, ..*self } == *other
+    }
+
     /// Whether a change after `read_at`, the moment just before the content was read, could have left this very fingerprint:
     /// `mtime` or `ctime` is not older than the read by more than the file system's step. Then an equal fingerprint proves
     /// nothing, and the content is to be read again and compared. So it is for times in the future. (Git's rule for racy entries.)
@@ -83,8 +96,6 @@ impl Fingerprint {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn at(secs: i64, nanos: u32) -> Timestamp {
@@ -107,9 +118,29 @@ mod tests {
     }
 
     #[test]
+    fn a_renamed_file_is_the_same_but_for_its_ctime() {
+        let before = fingerprint(at(98, 0), at(98, 0));
+        assert!(Fingerprint { ctime: at(100, 0), ..before }.is_renamed(&before));
+        let others = [
+            Fingerprint { dev: 9, ..before },
+            Fingerprint { ino: 9, ..before },
+            Fingerprint { size: 9, ..before },
+            Fingerprint { mtime: at(98, 1), ..before },
+        ];
+        assert!(others.iter().all(|other| !other.is_renamed(&before)));
+    }
+
+    #[test]
     fn times_in_the_future_are_racy() {
         let future = Timestamp { secs: Timestamp::now().secs + 3600, nanos: 0 };
         assert!(fingerprint(future, at(0, 0)).is_racy(Timestamp::now()));
+    }
+
+    #[test]
+    fn a_time_comes_back_as_it_was() {
+        for time in [at(0, 0), at(-1, 999_000_000), at(1_700_000_000, 123_456_789)] {
+            assert_eq!(Timestamp::from(SystemTime::from(time)), time);
+        }
     }
 
     #[test]

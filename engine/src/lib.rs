@@ -16,3 +16,4 @@ pub mod name;
 pub mod open;
 pub mod pipeline;
 pub mod plan;
+pub mod store;

@@ -97,6 +97,12 @@ pub(crate) struct Stat {
     pub(crate) fingerprint: Fingerprint,
 }
 
+impl Stat {
+    pub(crate) fn is_link(&self) -> bool {
+        self.kind == Kind::Link
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Regular,
@@ -125,11 +131,13 @@ enum Distrust {
 
 /// A file's content with the fingerprint it had before and after the read.
 #[derive(Debug)]
-pub(crate) struct Snapshot {
-    pub(crate) content: Vec<u8>,
-    pub(crate) fingerprint: Fingerprint,
+pub struct Snapshot {
+    /// All of it.
+    pub content: Vec<u8>,
+    /// What identifies this state of the file.
+    pub fingerprint: Fingerprint,
     /// Just before the read began.
-    pub(crate) read_at: Timestamp,
+    pub read_at: Timestamp,
 }
 
 impl ConfigDir {
@@ -201,18 +209,27 @@ impl ConfigDir {
         self.dir.directory_fingerprint(relative)
     }
 
+    /// What lies at `place`, a link not followed; `None` where there is nothing. One system call.
+    ///
+    /// # Errors
+    ///
+    /// `Permission`, `Io`.
+    pub(crate) fn stat_itself(&self, place: &Place) -> Result<Option<Stat>> {
+        match self.dir.stat(&place.relative) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(located(&place.path, &error)),
+        }
+    }
+
     /// What lies at `place`, links followed; `None` where there is nothing. One system call, two for a link.
     ///
     /// # Errors
     ///
     /// `BrokenLink` for a link that leads nowhere or in a circle, `Permission`, `Io`.
     pub(crate) fn stat(&self, place: &Place) -> Result<Option<Stat>> {
-        let stat = match self.dir.stat(&place.relative) {
-            Ok(stat) => stat,
-            Err(error) if is_absent(&error) => return Ok(None),
-            Err(error) => return Err(located(&place.path, &error)),
-        };
-        if stat.kind != Kind::Link {
+        let Some(stat) = self.stat_itself(place)? else { return Ok(None) };
+        if !stat.is_link() {
             return Ok(Some(stat));
         }
         match self.dir.stat_target(&place.relative) {
@@ -250,6 +267,20 @@ impl ConfigDir {
     ///
     /// As [`ConfigDir::check`], `BrokenLink`, `Permission`, and `Io`, also for a file that keeps changing while it is read.
     pub(crate) fn read(&self, place: &Place, links: Links, limits: &Limits) -> Result<Option<Snapshot>> {
+        Ok(self.open_and_read(place, links, limits)?.map(|(_, snapshot)| snapshot))
+    }
+
+    /// As [`ConfigDir::read`], with the descriptor on which it was checked and read.
+    ///
+    /// # Errors
+    ///
+    /// As [`ConfigDir::read`].
+    pub(crate) fn open_and_read(
+        &self,
+        place: &Place,
+        links: Links,
+        limits: &Limits,
+    ) -> Result<Option<(File, Snapshot)>> {
         let located = |error| located(&place.path, &error);
         for _ in 0..ATTEMPTS {
             let read_at = Timestamp::now();
@@ -264,11 +295,26 @@ impl ConfigDir {
             let content = read_sized(&file, fingerprint.size).map_err(located)?;
             let after = self.dir.stat_file(&file).map_err(located)?;
             if after.fingerprint == fingerprint && content.len() as u64 == fingerprint.size {
-                return Ok(Some(Snapshot { content, fingerprint, read_at }));
+                return Ok(Some((file, Snapshot { content, fingerprint, read_at })));
             }
         }
         let text = "keeps changing while it is read; load again when nothing writes to it";
         Err(Error::new(ErrorKind::Io(text.into())).at(&*place.path))
+    }
+
+    /// The present fingerprint of an open file.
+    ///
+    /// # Errors
+    ///
+    /// Those of the system.
+    pub(crate) fn fingerprint_of(&self, file: &File) -> io::Result<Fingerprint> {
+        Ok(self.dir.stat_file(file)?.fingerprint)
+    }
+
+    /// The directory itself, for system calls relative to it.
+    #[cfg(unix)]
+    pub(crate) fn descriptor(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.dir.descriptor()
     }
 
     /// An absolute path would be opened as it is, whatever the directory.
@@ -303,7 +349,7 @@ fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), Io::NotFound | Io::NotADirectory | Io::InvalidFilename)
 }
 
-fn located(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn located(path: &Path, error: &io::Error) -> Error {
     match platform::special_error(error) {
         Some(kind) => Error { errno: error.raw_os_error(), ..Error::new(kind) }.at(path),
         None => Error::io(path, error),

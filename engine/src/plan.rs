@@ -32,6 +32,17 @@ pub struct PlannedFile {
     pub entry: Arc<FileEntry>,
 }
 
+/// One of the documents that were merged.
+#[derive(Debug, Clone)]
+pub struct JsonSource {
+    /// Index into [`Plan::projects`] of the project it belongs to.
+    pub layer: usize,
+    /// The file's state.
+    pub entry: Arc<FileEntry>,
+    /// Not the present one, which could not be read, but the one of the plan before.
+    pub outdated: bool,
+}
+
 /// How long each part of planning took.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Timings {
@@ -58,7 +69,9 @@ pub struct Plan {
     /// if no source changed.
     pub json: Arc<Value>,
     /// The documents that `json` was merged from, in order: those in `files` and, for a file with an error, its last good state.
-    pub json_sources: Vec<Arc<FileEntry>>,
+    pub json_sources: Vec<JsonSource>,
+    /// The innermost project's own JSON files that are there and cannot be read, in order.
+    pub unread_json: Vec<PathBuf>,
     /// The kinds of files of the request, in the order in which they run.
     pub kinds: Vec<Kind>,
     /// What went wrong file by file; each names its path. Such a file is not in `files`.
@@ -78,8 +91,8 @@ impl Plan {
         &self.kinds[file.kind]
     }
 
-    /// The file that gets new settings: the project's own JSON file if it was loaded, else the last JSON file of its own, else
-    /// `<stem>.json`, which may not exist yet.
+    /// The file that gets new settings: the project's own JSON file if it was loaded, else the last JSON file of its own, else one of its
+    /// own that is to be mended first, else `<stem>.json`, which does not exist yet.
     pub fn json_target(&self) -> PathBuf {
         // Not `with_extension`: a name may hold a dot.
         let mut own_file = self.stem.clone().into_os_string();
@@ -94,6 +107,6 @@ impl Plan {
             }
             last = Some(&file.path);
         }
-        last.map_or(own_file, |last| last.to_path_buf())
+        last.map(|last| last.to_path_buf()).or_else(|| self.unread_json.last().cloned()).unwrap_or(own_file)
     }
 }

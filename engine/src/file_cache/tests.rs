@@ -193,7 +193,7 @@ fn a_document_is_parsed_once_and_its_errors_name_the_file() {
 
 #[test]
 fn memory_is_bounded_and_the_least_recently_used_go_first() {
-    let weight = FileEntry::new(Path::new("/").into(), snapshot_of(10_000)).weight();
+    let weight = FileEntry::new(Path::new("/").into(), snapshot_of(10_000), Instant::now()).weight();
     let fixture = Fixture::with_memory(3 * weight + weight / 2);
     for name in ["a.lua", "b.lua", "c.lua", "d.lua"] {
         fixture.write(name, &"x".repeat(10_000));

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -30,6 +30,10 @@ impl Dir {
         let descriptor = retry_on_intr(|| fs::open(path, flags, Mode::empty()))?;
         let owner = fs::fstat(&descriptor)?.st_uid;
         Ok(Self { descriptor, trusted: [geteuid().as_raw(), ROOT, owner] })
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.descriptor.as_fd()
     }
 
     pub(super) fn stat(&self, relative: &Path) -> io::Result<Stat> {

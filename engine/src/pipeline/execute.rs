@@ -2,6 +2,7 @@
 //!
 //! The work is a list of units that any number of threads take from, so one that hangs holds up nobody; which threads there
 //! are, and for how long they are waited for, is `runner`'s to say. What is read here is run by the Neovim module, not here.
+//! Nothing is written here either, but one thing: what a killed save has torn is put back by [`crate::store`].
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +18,11 @@ use super::{Job, Stop};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileEntry;
 use crate::json::{self, Value};
-use crate::plan::{Plan, PlannedFile, Timings};
+use crate::plan::{JsonSource, Plan, PlannedFile, Timings};
+use crate::store;
+
+/// How long a save of a file that does not parse is waited for: it may be just writing it, and that is soon done.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
 
 /// The part of a load that comes after detection.
 pub(super) struct Work {
@@ -153,9 +158,11 @@ impl Work {
                 look.at(candidate.place.path())?;
                 let entry = self.job.cache.config_file(&search.config_dir, &candidate.place, &request.limits)?;
                 let Some(entry) = entry else { return Ok(Outcome::Nothing) };
-                if request.kinds[candidate.rank.kind].merged {
-                    // Parsed here, side by side with other reads; the entry keeps it.
-                    let _ = entry.json();
+                let merged = request.kinds[candidate.rank.kind].merged;
+                // Parsed here, side by side with other reads; the entry keeps it.
+                if merged && entry.json().is_err() && self.put_back(candidate.place.path()) {
+                    let entry = self.job.cache.config_file(&search.config_dir, &candidate.place, &request.limits)?;
+                    return Ok(entry.map_or(Outcome::Nothing, Outcome::Read));
                 }
                 Ok(Outcome::Read(entry))
             }
@@ -164,6 +171,19 @@ impl Work {
                 Ok(Outcome::Nothing)
             }
         }
+    }
+
+    /// Undoes what a save that was killed, or is still at work, has done to the file that does not parse; whether it may be
+    /// another one now.
+    fn put_back(&self, path: &Path) -> bool {
+        if !store::backup_path(path).exists() {
+            return false;
+        }
+        let request = &self.job.request;
+        let lock_deadline = (self.began + request.timeout).min(Instant::now() + LOCK_WAIT);
+        let options = store::Options { limits: request.limits, lock_deadline, durable: true };
+        // What else is wrong is for the next save to tell: the load tells that the file does not parse.
+        store::recover(path, &options).is_ok()
     }
 
     fn path(&self, unit: &Unit) -> PathBuf {
@@ -195,6 +215,7 @@ impl Work {
         let merging = Instant::now();
 
         let (mut files, mut problems, mut json_sources) = (Vec::new(), Vec::new(), Vec::new());
+        let mut unread_json = Vec::new();
         let mut refused = Refused::default();
         for (unit, outcome) in units {
             let outcome = outcome.unwrap_or_else(|| Outcome::Failed(ErrorKind::Timeout { after_ms }.into()));
@@ -218,10 +239,10 @@ impl Work {
                 Outcome::Read(entry) => match merged.then(|| entry.json()) {
                     Some(Err(error)) => error.clone(),
                     document => {
-                        if document.is_some() {
-                            json_sources.push(Arc::clone(&entry));
-                        }
                         let Rank { kind, layer, .. } = candidate.rank;
+                        if document.is_some() {
+                            json_sources.push(JsonSource { layer, entry: Arc::clone(&entry), outdated: false });
+                        }
                         files.push(PlannedFile { path: Arc::clone(&entry.path), kind, layer, entry });
                         continue;
                     }
@@ -229,14 +250,22 @@ impl Work {
             };
             let path = self.path(&unit);
             if merged && !is_gone(&problem) {
-                json_sources.extend(self.last_good(&path));
+                if candidate.rank.layer == self.nest.levels.len() - 1 {
+                    unread_json.push(path.clone());
+                }
+                let last_good = self.last_good(&path);
+                json_sources.extend(last_good.map(|entry| JsonSource {
+                    layer: candidate.rank.layer,
+                    entry,
+                    outdated: true,
+                }));
             }
             if !refused.explains(&path, &problem) {
                 problems.push(problem.at(path));
             }
         }
         let json = self.unchanged(&json_sources).unwrap_or_else(|| {
-            let documents = json_sources.iter().filter_map(|entry| entry.json().as_ref().ok()?.as_ref());
+            let documents = json_sources.iter().filter_map(|source| source.entry.json().as_ref().ok()?.as_ref());
             json::overlay(documents)
         });
 
@@ -249,6 +278,7 @@ impl Work {
             files,
             json,
             json_sources,
+            unread_json,
             kinds: request.kinds.clone(),
             problems,
             timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
@@ -280,14 +310,16 @@ impl Refused {
 impl Work {
     /// The last state of a JSON file that could be read.
     fn last_good(&self, path: &Path) -> Option<Arc<FileEntry>> {
-        self.previous.as_ref()?.json_sources.iter().find(|entry| *entry.path == *path).cloned()
+        let mut sources = self.previous.as_ref()?.json_sources.iter().map(|source| &source.entry);
+        sources.find(|entry| *entry.path == *path).cloned()
     }
 
     /// The JSON that is shown, if it was merged from exactly these.
-    fn unchanged(&self, sources: &[Arc<FileEntry>]) -> Option<Arc<Value>> {
+    fn unchanged(&self, sources: &[JsonSource]) -> Option<Arc<Value>> {
         let previous = self.previous.as_ref()?;
         let before = &previous.json_sources;
-        let same = before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(a, b));
+        let same =
+            before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(&a.entry, &b.entry));
         same.then(|| Arc::clone(&previous.json))
     }
 }
