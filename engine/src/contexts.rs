@@ -33,6 +33,16 @@ impl Contexts {
         self.bound.get(project).and_then(|id| self.plans.get(id)).cloned()
     }
 
+    /// All contexts that belong to a project.
+    pub fn all_bound(&self) -> Vec<ContextId> {
+        self.bound.values().copied().collect()
+    }
+
+    /// The context bound to this project.
+    pub fn bound(&self, project: &Project) -> Option<ContextId> {
+        self.bound.get(project).copied()
+    }
+
     /// The context of this project: the one bound to it, else `draft`, which is bound by this, else (when `draft` was bound to
     /// another project meanwhile) a new one.
     pub fn bind(&mut self, draft: ContextId, project: &Project) -> ContextId {
@@ -45,11 +55,10 @@ impl Contexts {
         id
     }
 
-    /// Notes that the context shows this plan now. Nothing for a context that is not bound to the plan's project (any more).
-    pub fn show(&mut self, id: ContextId, plan: Arc<Plan>) {
-        if self.bound.get(plan.project()) == Some(&id) {
-            self.plans.insert(id, plan);
-        }
+    /// Notes that the context shows this plan now, and returns the one it showed: freeing a big plan takes its time. Nothing for a
+    /// context that is not bound to the plan's project (any more).
+    pub fn show(&mut self, id: ContextId, plan: Arc<Plan>) -> Option<Arc<Plan>> {
+        if self.bound.get(plan.project()) == Some(&id) { self.plans.insert(id, plan) } else { None }
     }
 
     /// Makes a context belong to no project and show nothing. Returns what it showed: freeing a big plan takes its time.
