@@ -4,11 +4,13 @@
 //! Lua function: those live in Lua's `callbacks` table, under the ids that are given out here. The Lua face in `lua/` adds what
 //! LuaJIT forbids Rust (yielding) and what is Lua's by nature (options, types, commands).
 
+mod compare;
 mod convert;
 mod document;
 mod exports;
 mod kinds;
 mod main_loop;
+mod raw;
 mod session;
 mod stages;
 mod sys;

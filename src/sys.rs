@@ -1,4 +1,4 @@
-//! What has to be asked of libuv and the operating system directly: the one file with `unsafe` code.
+//! What has to be asked of libuv and the operating system directly: beside [`crate::raw`] the one file with `unsafe` code.
 //!
 //! The wake-up handle is a `vim.uv.new_async()` that Lua made and keeps alive until [`Wake::detach`]. What to do after waking up is
 //! decided in Lua; what there is to do lies in [`crate::main_loop`].
@@ -116,4 +116,15 @@ pub(crate) fn yield_to_editor() {
         // SAFETY: 0 names the calling thread, and the parameters outlive the call.
         unsafe { libc::sched_setscheduler(0, libc::SCHED_BATCH, &raw const parameters) };
     }
+}
+
+/// Has `work` called when the process ends, also by `exit` somewhere.
+pub(crate) fn at_exit(work: extern "C" fn()) {
+    #[cfg(unix)]
+    // SAFETY: the function is part of this library, which is never unloaded while its threads run; it does not unwind.
+    unsafe {
+        libc::atexit(work);
+    }
+    #[cfg(not(unix))]
+    let _ = work;
 }
