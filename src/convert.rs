@@ -4,6 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::compare::Refused;
 use crate::{kinds, stages};
 use engine::error::{Error, ErrorKind};
 use engine::open::Limits;
@@ -28,6 +29,13 @@ impl IntoLua for LuaError {
         table.raw_set("errno", error.errno)?;
         table.set_metatable(lua.named_registry_value(ERROR_METATABLE)?)?;
         Ok(Value::Table(table))
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(Refused { path, what }: Refused) -> Self {
+        let place = if path.is_empty() { "ctx.json".to_owned() } else { format!("`{}` in ctx.json", path.join(".")) };
+        ErrorKind::UnsupportedValue(format!("{place} {what}; settings are JSON, so it is not saved")).into()
     }
 }
 

@@ -27,6 +27,13 @@ pub(crate) enum Change {
     },
 }
 
+/// A single value as text for Lua's decoder: `{"value":…}`.
+pub(crate) fn text(value: Value) -> String {
+    let wrapped = Value::Object([("value".to_owned(), value)].into_iter().collect());
+    let pieces = json::pieces(&wrapped, usize::MAX);
+    pieces.into_iter().filter_map(|piece| if let Piece::Fill(text) = piece { Some(text) } else { None }).collect()
+}
+
 impl Change {
     /// How a table that shows `base` (`None`: nothing yet) gets to show `document`.
     pub(crate) fn between(base: Option<&Arc<Value>>, document: &Arc<Value>) -> Self {

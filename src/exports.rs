@@ -10,22 +10,25 @@ use std::time::Duration;
 
 use engine::contexts::ContextId;
 use engine::error::{Error, ErrorKind};
-use engine::json::Piece;
+use engine::json::{self, Change, Edit, Piece, Value as Json};
 use engine::loads::{Asked, Origin, RequestId, RunId};
 use engine::name::ProjectName;
 use engine::plan::Plan;
+use engine::settings::{Author, Ticket};
 use mlua::{AnyUserData, FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, Value};
 
+use crate::compare::{self, Comparison};
 use crate::convert::{Bytes, ERROR_METATABLE, LoadRequest, LuaError, invalid, os_string};
+use crate::document;
 use crate::main_loop::Reply;
-use crate::session::Session;
+use crate::session::{Arrival, Session};
 
 /// Where Lua keeps the functions that wait for an answer, by request id.
 const CALLBACKS: &str = "nvim-project-config.callbacks";
 
 /// What Lua and this library have agreed on; [`attach`] and everything after it is only used when both say the same.
 /// Change it with every change of what crosses the border.
-const INTERFACE: u32 = 1;
+const INTERFACE: u32 = 2;
 
 pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
@@ -49,6 +52,19 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("edits", export(lua, edits)?),
         ("piece", export(lua, piece)?),
         ("show", export(lua, show)?),
+        ("compare", export(lua, compare)?),
+        ("set", export(lua, set)?),
+        ("kick", export(lua, kick)?),
+        ("retry", export(lua, retry)?),
+        ("flush", export(lua, flush)?),
+        ("update", export(lua, update)?),
+        ("update_to", export(lua, update_to)?),
+        ("update_drop", export(lua, update_drop)?),
+        ("unsaved", export(lua, unsaved)?),
+        ("json_value", export(lua, json_value)?),
+        ("origin", export(lua, origin)?),
+        ("flush_at_exit", export(lua, flush_at_exit)?),
+        ("leave", export(lua, leave)?),
         ("resume", export(lua, resume)?),
         ("finish", export(lua, finish)?),
         ("is_live", export(lua, is_live)?),
@@ -134,6 +150,16 @@ fn drain(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<MultiValu
         Reply::Refuse(request, error) => ("refuse", request.0, LuaError(error)).into_lua_multi(lua),
         Reply::Done(run) => ("done", run.0).into_lua_multi(lua),
         Reply::Resume(run) => ("resume", run.0).into_lua_multi(lua),
+        Reply::Changed(context, update) => {
+            let values = ("changed", context.0, update.change.name(), author(update.author)).into_lua_multi(lua);
+            session.begin_change(context, update);
+            values
+        }
+        Reply::Saved(path, target) => ("saved", bytes(path.as_os_str()), bytes(target.as_os_str())).into_lua_multi(lua),
+        Reply::NotSaved(context, error) => ("not_saved", context.0, LuaError(error)).into_lua_multi(lua),
+        Reply::Flushed(ticket, result) => ("flushed", ticket.0, result.err().map(LuaError)).into_lua_multi(lua),
+        Reply::UpdateRead(ticket, old) => ("update_read", ticket.0, old.map(document::text)).into_lua_multi(lua),
+        Reply::Updated(ticket, result) => ("updated", ticket.0, result.err().map(LuaError)).into_lua_multi(lua),
         Reply::CheckWait(request) => ("check_wait", request.0).into_lua_multi(lua),
     }
 }
@@ -194,7 +220,7 @@ fn commit(session: &'static Session, lua: &Lua, (run, draft): (u64, u64)) -> mlu
     table.raw_set("files", plan.files.len())?;
     table.raw_set("problems", lua.create_sequence_from(plan.problems.iter().cloned().map(LuaError))?)?;
     table.raw_set("timings", timings(lua, plan)?)?;
-    table.raw_set("json", session.with_planned(run, |planned| planned.change.name()))?;
+    table.raw_set("json", session.with_planned(run, |planned| planned.update.change.name()))?;
     Ok(Some(table))
 }
 
@@ -238,21 +264,38 @@ fn file_names(_: &'static Session, lua: &Lua, name: LuaString) -> mlua::Result<M
     (bytes(name.file_stem().as_os_str()), bytes(name.directory().as_os_str())).into_lua_multi(lua)
 }
 
+/// Whose settings arrive: those of a run, or (without one) what has changed in the context elsewhere.
+fn arrival(run: Option<u64>, context: u64) -> Arrival {
+    run.map_or(Arrival::Context(ContextId(context)), |run| Arrival::Run(RunId(run)))
+}
+
+fn author(author: Author) -> &'static str {
+    match author {
+        Author::Local => "local",
+        Author::Disk => "disk",
+    }
+}
+
 /// `change(run)`: what has to happen to the JSON, as `commit` says it: to be asked again after `show` has said false. Nil if the run
 /// was cancelled.
 fn change(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<Option<&'static str>> {
-    Ok(session.with_planned(RunId(run), |planned| planned.change.name()))
+    Ok(session.with_planned(RunId(run), |planned| planned.update.change.name()))
 }
 
-/// `edits(run)`: the paths that `"edits"` stands for, `{ { key, … }, … }`; to be asked for once. The new values are built by the
+/// `edits(run?, context)`: the paths that `"edits"` stands for, `{ { key, … }, … }`; to be asked for once. The new values are built by the
 /// pieces; what gets none is deleted. Nil if the run was cancelled.
-fn edits(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<Option<Vec<Vec<String>>>> {
-    Ok(session.with_planned(RunId(run), |planned| planned.change.take_edits()))
+fn edits(
+    session: &'static Session,
+    _: &Lua,
+    (run, context): (Option<u64>, u64),
+) -> mlua::Result<Option<Vec<Vec<String>>>> {
+    Ok(session.with_update(arrival(run, context), |update| update.change.take_edits()))
 }
 
-/// `piece(run)`: the next step of building the run's JSON: `"fill", text`, `"open", array, len` or `"close", key?`; nothing at the end.
-fn piece(session: &'static Session, lua: &Lua, run: u64) -> mlua::Result<MultiValue> {
-    match session.with_planned(RunId(run), |planned| planned.change.next_piece()).flatten() {
+/// `piece(run?, context)`: the next step of building the JSON: `"fill", text`, `"open", array, len` or `"close", key?`; nothing at the
+/// end.
+fn piece(session: &'static Session, lua: &Lua, (run, context): (Option<u64>, u64)) -> mlua::Result<MultiValue> {
+    match session.with_update(arrival(run, context), |update| update.change.next_piece()).flatten() {
         None => Ok(MultiValue::new()),
         Some(Piece::Fill(text)) => ("fill", text).into_lua_multi(lua),
         Some(Piece::Open { array, len }) => {
@@ -264,11 +307,199 @@ fn piece(session: &'static Session, lua: &Lua, run: u64) -> mlua::Result<MultiVa
     }
 }
 
-/// `show(run, context)`: true if the context's JSON counts as that of the run from now on: the caller puts the values in place before
-/// anything else can run. False if it shows something else than what the change was computed for: a `"resume"` reply comes
-/// when there is a new `change`, to be built from its beginning. Nil if the run was cancelled.
-fn show(session: &'static Session, _: &Lua, (run, context): (u64, u64)) -> mlua::Result<Option<bool>> {
-    Ok(session.show(RunId(run), ContextId(context)))
+/// `show(run?, context, at_once)`: true if the context's JSON counts as what has arrived from now on: the caller puts the values in place before
+/// anything else can run. False if it shows something else than what the change was computed for: then the change comes anew, to be
+/// built from its beginning (a `"resume"` reply and a new `change` for a run, else a `"changed"` reply); `at_once` it is returned here,
+/// as a second value, and the main thread waits for it. Nil if nothing arrives any more.
+fn show(
+    session: &'static Session,
+    _: &Lua,
+    (run, context, at_once): (Option<u64>, u64, bool),
+) -> mlua::Result<(Option<bool>, Option<&'static str>)> {
+    let (arrival, context) = (arrival(run, context), ContextId(context));
+    let shown = session.show(arrival, context, at_once);
+    let again = if at_once && shown == Some(false) {
+        session.with_update(arrival, |update| update.change.name())
+    } else {
+        None
+    };
+    Ok((shown, again))
+}
+
+/// `compare(context, json, urgent, target, wants_paths)`: takes up what the table says and the context does not show yet, to be saved
+/// after `kick`; new settings go to the file `target`. Large documents are compared only if it is `urgent`. Returns what has changed (a list of
+/// paths if they are wanted, else true; nil if nothing has), and a list of errors for values that were refused for the first time.
+fn compare(
+    session: &'static Session,
+    lua: &Lua,
+    (context, json, urgent, target, wants_paths): (u64, Value, bool, LuaString, bool),
+) -> mlua::Result<MultiValue> {
+    let context = ContextId(context);
+    let Some(shown) = session.settings.shown(context).filter(|shown| urgent || !shown.is_large) else {
+        return Ok(MultiValue::new());
+    };
+    let Comparison { edits, refused } = compare::compare(lua, Some(&shown.value), &json, &[])?;
+    // The one owner changes it in place.
+    drop(shown);
+    let paths = taken(session, lua, context, edits, &target, wants_paths)?;
+    let news = session.refused(context, refused);
+    if news.is_empty() {
+        return paths.into_lua_multi(lua);
+    }
+    let news: Vec<_> = news.into_iter().map(|refused| LuaError(refused.into())).collect();
+    (paths, lua.create_sequence_from(news)?).into_lua_multi(lua)
+}
+
+fn taken(
+    session: &'static Session,
+    lua: &Lua,
+    context: ContextId,
+    edits: Vec<Edit>,
+    target: &LuaString,
+    wants_paths: bool,
+) -> mlua::Result<Value> {
+    if edits.is_empty() {
+        return Ok(Nil);
+    }
+    let paths = if wants_paths {
+        let paths = edits.iter().map(|edit| edit.path.as_slice());
+        Value::Table(lua.create_sequence_from(paths)?)
+    } else {
+        Value::Boolean(true)
+    };
+    session.settings.take(context, edits, os_string(&target.as_bytes()).into());
+    Ok(paths)
+}
+
+/// The keys of a path.
+///
+/// # Errors
+///
+/// One is no text.
+fn keys(path: &[LuaString]) -> mlua::Result<Vec<String>> {
+    let key = |key: &LuaString| String::from_utf8(key.as_bytes().to_vec());
+    path.iter().map(key).collect::<Result<_, _>>().map_err(|_| {
+        let text = "the path has a key that is not valid UTF-8; settings are JSON, so it is not saved";
+        mlua::Error::external(Error::from(ErrorKind::UnsupportedValue(text.into())))
+    })
+}
+
+/// `set(context, path, value, target, wants_paths)`: takes up the value at one path, whole or not at all; nil deletes. Returns
+/// what has changed, as `compare`, and an error if the value was refused.
+fn set(
+    session: &'static Session,
+    lua: &Lua,
+    (context, path, value, target, wants_paths): (u64, Vec<LuaString>, Value, LuaString, bool),
+) -> mlua::Result<(Value, Option<LuaError>)> {
+    let (context, path) = (ContextId(context), keys(&path)?);
+    let shown = session.settings.shown(context);
+    let known = shown.as_ref().and_then(|shown| json::get(&shown.value, &path));
+    let Comparison { edits, refused } = compare::compare(lua, known, &value, &path)?;
+    if let Some(refused) = refused.into_iter().next() {
+        return Ok((Nil, Some(LuaError(refused.into()))));
+    }
+    drop(shown);
+    Ok((taken(session, lua, context, edits, &target, wants_paths)?, None))
+}
+
+/// `kick()`: has everything saved that was taken up.
+fn kick(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<()> {
+    session.settings.kick();
+    Ok(())
+}
+
+/// `retry()`: tries again to save what could not be saved.
+fn retry(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<()> {
+    session.settings.retry();
+    Ok(())
+}
+
+/// `flush()`: as `kick` and `retry`; a `"flushed"` reply for the ticket that is returned tells the end.
+fn flush(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<u64> {
+    Ok(session.settings.flush().0)
+}
+
+/// `update(context, path, target)`: a ticket. `"update_read"` replies hand over what lies on disk at the path, as `{"value":…}` or nil;
+/// each is answered by `update_to` or `update_drop`. An `"updated"` reply tells the end.
+fn update(
+    session: &'static Session,
+    _: &Lua,
+    (context, path, target): (u64, Vec<LuaString>, LuaString),
+) -> mlua::Result<u64> {
+    Ok(session.settings.update(ContextId(context), keys(&path)?, os_string(&target.as_bytes()).into()).0)
+}
+
+/// `update_to(ticket, path, value)`: what the value at the path becomes; nil deletes it.
+fn update_to(
+    session: &'static Session,
+    lua: &Lua,
+    (ticket, path, value): (u64, Vec<String>, Value),
+) -> mlua::Result<()> {
+    let Comparison { mut edits, refused } = compare::compare(lua, None, &value, &path)?;
+    let result = match (refused.into_iter().next(), edits.pop().map(|edit| edit.change)) {
+        (Some(refused), _) => Err(refused.into()),
+        (None, Some(Change::Set(value))) => Ok(Some(value)),
+        (None, Some(Change::Delete) | None) => Ok(None),
+    };
+    session.settings.update_to(Ticket(ticket), Some(result));
+    Ok(())
+}
+
+/// `update_drop(ticket)`: ends an update whose function has failed; no reply follows.
+fn update_drop(session: &'static Session, _: &Lua, ticket: u64) -> mlua::Result<()> {
+    session.settings.update_to(Ticket(ticket), None);
+    Ok(())
+}
+
+/// `unsaved()`: `{ { path, changes, message? }, … }`: the files whose changes are not on disk, what they are, and what was wrong.
+fn unsaved(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<Table> {
+    let unsaved = session.settings.unsaved().into_iter().map(|unsaved| {
+        let entry = lua.create_table()?;
+        entry.raw_set("path", bytes(unsaved.path.as_os_str()))?;
+        entry.raw_set("changes", unsaved.changes)?;
+        entry.raw_set("message", unsaved.error.map(|error| error.to_string()))?;
+        Ok(entry)
+    });
+    lua.create_sequence_from(unsaved.collect::<mlua::Result<Vec<_>>>()?)
+}
+
+/// `json_value(text)`: `{"value":…}` if the text is a JSON value, comments and all; else nil.
+fn json_value(_: &'static Session, _: &Lua, text: LuaString) -> mlua::Result<Option<String>> {
+    if text.as_bytes().trim_ascii_end().ends_with(b",") {
+        return Ok(None);
+    }
+    // In a list: `1, "value": 2` and `1, 2` are no values.
+    let wrapped = [b"{\"values\":[", &*text.as_bytes(), b"\n]}"].concat();
+    let Ok(Some(Json::Object(mut members))) = json::parse(&wrapped) else { return Ok(None) };
+    let is_alone = members.len() == 1;
+    match members.remove("values") {
+        Some(Json::Array(mut values)) if is_alone && values.len() == 1 => Ok(values.pop().map(document::text)),
+        _ => Ok(None),
+    }
+}
+
+/// `origin(context, path, rest)`: the file and the line that give what is shown at the path, and in an array there, at the `rest`. The line is nil as long as it is not saved.
+fn origin(
+    session: &'static Session,
+    lua: &Lua,
+    (context, path, rest): (u64, Vec<String>, Vec<String>),
+) -> mlua::Result<MultiValue> {
+    match session.settings.origin(ContextId(context), &path, &rest) {
+        Some((file, line)) => (bytes(file.as_os_str()), line).into_lua_multi(lua),
+        None => Ok(MultiValue::new()),
+    }
+}
+
+/// `flush_at_exit(log)`: from now on, what has been taken up is saved when the process ends, however it does. What is lost is written to
+/// the file `log`.
+fn flush_at_exit(session: &'static Session, _: &Lua, log: LuaString) -> mlua::Result<()> {
+    session.flush_at_exit(os_string(&log.as_bytes()).into());
+    Ok(())
+}
+
+/// `leave()`: saves what has been taken up, and waits for it. Returns a message for each file whose changes are lost.
+fn leave(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<Vec<String>> {
+    Ok(session.leave())
 }
 
 /// `resume(run)`: a `"resume"` reply for the run, in a later iteration of the loop.

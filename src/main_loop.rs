@@ -3,15 +3,19 @@
 //! Lua takes replies one at a time (`drain`); nothing here calls into Lua.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::contexts::ContextId;
 use engine::error::Error;
+use engine::json::Value;
 use engine::loads::{RequestId, RunId};
+use engine::settings::Ticket;
 
+use crate::session::Update;
 use crate::sys::Wake;
 
 /// One thing for the main loop to do.
-#[derive(Debug)]
 pub(crate) enum Reply {
     /// The run has a plan: execute it.
     Planned(RunId),
@@ -27,6 +31,18 @@ pub(crate) enum Reply {
     Done(RunId),
     /// The run gave the loop back in the middle of its own work: go on with it.
     Resume(RunId),
+    /// The context's JSON has changed elsewhere, or could be prepared again: show it.
+    Changed(ContextId, Update),
+    /// A file was written, at this path, which leads to the other one.
+    Saved(Arc<Path>, PathBuf),
+    /// A change of the context was refused or could not be saved.
+    NotSaved(ContextId, Error),
+    /// Everything that was to be saved is on disk, or could not be saved.
+    Flushed(Ticket, Result<(), Error>),
+    /// Call the function of an update with what lies on disk.
+    UpdateRead(Ticket, Option<Value>),
+    /// The update has ended.
+    Updated(Ticket, Result<(), Error>),
     /// Find out whether the one who made this call waits for it in a place where that can never end.
     CheckWait(RequestId),
 }

@@ -3,22 +3,31 @@
 //! Nothing in this file knows a Lua value; [`crate::exports`] is the border. There is one session a process, started at the first use
 //! and never dropped: dropping the runtime would join threads that may be stuck in a dead mount.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use engine::contexts::{ContextId, Contexts};
 use engine::error::{Error, ErrorKind};
 use engine::file_cache::FileCache;
-use engine::json::Value;
 use engine::loads::{Asked, Key, Loads, Origin, RequestId, RunId};
 use engine::pipeline::{Engine, Request};
 use engine::plan::Plan;
+use engine::settings::{Author, Event, Prepared, Settings};
 
+use crate::compare::Refused;
 use crate::document::Change;
 use crate::main_loop::{MainLoop, Reply};
+
+/// How long the disk may take when the editor leaves. A save takes about a millisecond; more than a hundred times that and something is wrong.
+const EXIT_PATIENCE: Duration = Duration::from_millis(1600);
+
+/// How long the disk may take to note what was lost.
+const LOG_PATIENCE: Duration = Duration::from_millis(200);
 
 /// Memory that the file cache may hold, in bytes.
 const FILE_CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -27,10 +36,18 @@ pub(crate) struct Session {
     /// Made by the first load, on a thread of its own: making threads takes longer than all else that `setup` does.
     tokio: OnceLock<tokio::runtime::Runtime>,
     engine: Engine,
+    /// What contexts show, and what is saved.
+    pub(crate) settings: Arc<Settings>,
     pub(crate) main_loop: MainLoop,
     /// The user's home directory by the system's records, which may be on a network: looked up by the first load's thread.
     home: OnceLock<Option<PathBuf>>,
     state: Mutex<State>,
+    /// Values that were refused and told of, by context.
+    refused: Mutex<HashMap<ContextId, HashSet<Refused>>>,
+    /// Where losses are written down; set when there can be any.
+    log: OnceLock<PathBuf>,
+    /// The disk had its chance.
+    has_left: AtomicBool,
 }
 
 #[derive(Default)]
@@ -43,27 +60,38 @@ struct State {
     planning: HashMap<RunId, Option<tokio::task::AbortHandle>>,
     /// Runs that the main loop executes.
     planned: HashMap<RunId, Planned>,
+    /// Contexts whose JSON has changed elsewhere.
+    changed: HashMap<ContextId, Update>,
 }
 
 /// A plan on its way into a context.
 pub(crate) struct Planned {
     pub(crate) plan: Arc<Plan>,
-    /// What has to happen to the context's JSON so that it becomes the plan's.
-    pub(crate) change: Change,
-    /// What the change was computed against.
-    base: Option<Weak<Value>>,
+    pub(crate) update: Update,
 }
 
-impl Planned {
-    fn new(plan: Arc<Plan>, shown: Option<&Arc<Plan>>) -> Self {
-        let base = shown.map(|shown| &shown.json);
-        Self { change: Change::between(base, &plan.json), base: base.map(Arc::downgrade), plan }
-    }
+/// Settings on their way into a context.
+pub(crate) struct Update {
+    /// What has to happen to the context's JSON.
+    pub(crate) change: Change,
+    /// Whose doing it is.
+    pub(crate) author: Author,
+    prepared: Prepared,
+}
 
-    /// Whether the change leads from what is shown now.
-    fn leads_from(&self, shown: Option<&Arc<Plan>>) -> bool {
-        self.base.as_ref().map(Weak::as_ptr) == shown.map(|shown| Arc::as_ptr(&shown.json))
+impl Update {
+    fn new(mut prepared: Prepared, author: Author) -> Self {
+        // The base is not kept: the first change would have to copy it.
+        let base = prepared.base.take();
+        Self { change: Change::between(base.as_ref(), &prepared.value), author, prepared }
     }
+}
+
+/// What is on its way into a context: a load's settings, or what has changed without a load.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Arrival {
+    Run(RunId),
+    Context(ContextId),
 }
 
 /// A run that found its project.
@@ -80,12 +108,17 @@ impl Session {
         static SESSION: LazyLock<Session> = LazyLock::new(|| {
             // The default hook prints to stderr, which is the user's screen. Panics are reported where they are caught.
             std::panic::set_hook(Box::new(|_| {}));
+            let cache = Arc::new(FileCache::new(FILE_CACHE_BYTES));
             Session {
                 tokio: OnceLock::new(),
-                engine: Engine::new(Arc::new(FileCache::new(FILE_CACHE_BYTES))),
+                engine: Engine::new(Arc::clone(&cache)),
+                settings: Settings::new(cache, |events| Session::get().tell(events)),
                 main_loop: MainLoop::new(),
                 home: OnceLock::new(),
                 state: Mutex::default(),
+                refused: Mutex::default(),
+                log: OnceLock::new(),
+                has_left: AtomicBool::new(false),
             }
         });
         &SESSION
@@ -95,9 +128,14 @@ impl Session {
     pub(crate) fn setup(&self) -> ContextId {
         let mut state = self.state();
         let cancelled = state.loads.cancel_all();
+        let bound = state.contexts.all_bound();
         let garbage = (state.forget_dead_runs(), state.contexts.clear());
         let context = state.contexts.create();
         drop(state);
+        for context in bound {
+            self.settings.close(context);
+            self.refused(context, Vec::new());
+        }
         self.discard(garbage);
         self.refuse_cancelled(cancelled);
         context
@@ -152,6 +190,7 @@ impl Session {
                 .on_thread_start(crate::sys::yield_to_editor)
                 .enable_time()
                 .build()?;
+            self.settings.attach(runtime.handle().clone());
             // Another first load may have been quicker; its runtime is as good.
             if let Err(superfluous) = self.tokio.set(runtime) {
                 superfluous.shutdown_background();
@@ -164,13 +203,17 @@ impl Session {
     fn plan(&'static self, tokio: &tokio::runtime::Runtime, run: RunId, mut request: Request) {
         request.home = request.home.or_else(|| self.home.get().cloned().flatten());
         let promise = Promise { session: self, run, kept: false };
+        let (config_dir, limits, timeout) = (request.config_dir.clone(), request.limits, request.timeout);
+        let began = Instant::now();
         let start = move || {
             let _context = tokio.enter();
             let shown = |project: &_| self.state().contexts.shown(project);
             let watch = self.engine.start(request, shown, move |result| {
                 promise.keep(result.map(|plan| {
-                    let base = self.state().contexts.shown(plan.project());
-                    Planned::new(Arc::new(plan), base.as_ref())
+                    let context = self.state().contexts.bound(plan.project());
+                    let settings = &self.settings;
+                    let prepared = settings.prepare(&plan, &config_dir, &limits, timeout, context, began);
+                    Planned { plan: Arc::new(plan), update: Update::new(prepared, Author::Disk) }
                 }));
             });
             tokio.spawn(watch).abort_handle()
@@ -208,47 +251,117 @@ impl Session {
         self.state().planned.get_mut(&run).map(work)
     }
 
-    /// Notes that the context's JSON is that of the run's plan from now on, unless it is not what the change was computed against:
-    /// then false, and a reply when the change has been computed anew. `None` if the run was cancelled.
-    pub(crate) fn show(&'static self, run: RunId, context: ContextId) -> Option<bool> {
+    /// Works on the settings that arrive; `None` if they do not any more.
+    pub(crate) fn with_update<T>(&self, arrival: Arrival, work: impl FnOnce(&mut Update) -> T) -> Option<T> {
+        self.state().update(arrival).map(work)
+    }
+
+    /// Notes that the context's JSON is what has arrived, unless it is not what the change was computed against: then false, and a reply
+    /// when the change has been computed anew; `at_once` it has been when this returns. `None` if nothing arrives any more.
+    pub(crate) fn show(&'static self, arrival: Arrival, context: ContextId, at_once: bool) -> Option<bool> {
         let mut state = self.state();
-        let planned = state.planned.get(&run)?;
-        let plan = Arc::clone(&planned.plan);
-        let shown = state.contexts.shown(plan.project());
-        let current = planned.leads_from(shown.as_ref());
-        if current {
-            state.contexts.show(context, plan);
+        if let Arrival::Context(context) = arrival
+            && self.settings.shown(context).is_none()
+        {
+            // It has been left meanwhile.
+            let left = state.changed.remove(&context);
             drop(state);
-            if let Some(replaced) = shown {
-                self.discard(replaced);
+            self.discard(left);
+            return None;
+        }
+        let update = state.update(arrival)?;
+        if !self.settings.show(context, &mut update.prepared) {
+            let (prepared, author) = (update.prepared.clone(), update.author);
+            drop(state);
+            // A change in the editor was faster, or another load of the project.
+            let prepare = move || Update::new(self.settings.prepare_again(prepared, context), author);
+            if at_once {
+                let update = prepare();
+                self.with_update(arrival, |outdated| *outdated = update);
+            } else {
+                self.on_thread(arrival, move || self.arrive_again(arrival, prepare()));
             }
-        } else {
-            drop(state);
-            // Another run of the same project was faster.
-            self.on_thread(run, move || self.plan_change_again(run, Planned::new(plan, shown.as_ref())));
+            return Some(false);
         }
-        Some(current)
+        match arrival {
+            Arrival::Run(run) => {
+                let replaced = state.planned.get(&run).map(|planned| Arc::clone(&planned.plan));
+                let replaced = replaced.and_then(|plan| state.contexts.show(context, plan));
+                drop(state);
+                if replaced.is_some() {
+                    self.discard(replaced);
+                }
+            }
+            Arrival::Context(context) => drop(state.changed.remove(&context)),
+        }
+        Some(true)
     }
 
-    fn plan_change_again(&self, run: RunId, planned: Planned) {
-        let mut state = self.state();
-        let outdated = state.planned.get_mut(&run).map(|current| std::mem::replace(current, planned));
-        drop(state);
+    fn arrive_again(&self, arrival: Arrival, update: Update) {
+        match arrival {
+            Arrival::Context(context) => self.main_loop.post([Reply::Changed(context, update)]),
+            Arrival::Run(run) => {
+                let outdated = self.with_planned(run, |planned| std::mem::replace(&mut planned.update, update));
+                if outdated.is_some() {
+                    self.main_loop.post([Reply::Resume(run)]);
+                }
+            }
+        }
+    }
+
+    /// Takes over a change that the main loop is about to show. It may be in the middle of an older one, which is of no use any more.
+    pub(crate) fn begin_change(&self, context: ContextId, update: Update) {
+        if self.settings.shown(context).is_none() {
+            // The context was left while the change was on its way; it would come back to life.
+            return self.discard(update);
+        }
+        let outdated = self.state().changed.insert(context, update);
         if outdated.is_some() {
-            self.main_loop.post([Reply::Resume(run)]);
+            self.discard(outdated);
         }
     }
 
-    /// Works for a run on a thread of its own. The run fails if there is none, or if the work panics.
-    fn on_thread(&'static self, run: RunId, work: impl FnOnce() + Send + 'static) {
+    /// What the settings have to say to the main loop.
+    fn tell(&self, events: Vec<Event>) {
+        let replies = events.into_iter().filter_map(|event| {
+            Some(match event {
+                Event::Changed(context, prepared, author) => {
+                    let update = Update::new(prepared, author);
+                    if matches!(update.change, Change::None) {
+                        return None;
+                    }
+                    Reply::Changed(context, update)
+                }
+                Event::Saved(path, target) => Reply::Saved(path, target),
+                Event::Failed(context, error) => Reply::NotSaved(context, error),
+                Event::Flushed(ticket, result) => Reply::Flushed(ticket, result),
+                Event::UpdateRead(ticket, old) => Reply::UpdateRead(ticket, old),
+                Event::Updated(ticket, result) => Reply::Updated(ticket, result),
+            })
+        });
+        let replies: Vec<_> = replies.collect();
+        if !replies.is_empty() {
+            self.main_loop.post(replies);
+        }
+    }
+
+    /// Works for a run or a context on a thread of its own. The run fails if there is none, or if the work panics.
+    fn on_thread(&'static self, arrival: impl Into<Arrival>, work: impl FnOnce() + Send + 'static) {
+        let arrival = arrival.into();
+        let failed = move |error| {
+            self.main_loop.post([match arrival {
+                Arrival::Run(run) => Reply::Failed(run, error),
+                Arrival::Context(context) => Reply::NotSaved(context, error),
+            }]);
+        };
         let work = move || {
             crate::sys::yield_to_editor();
             if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                self.main_loop.post([Reply::Failed(run, defect())]);
+                failed(defect());
             }
         };
         if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(work) {
-            self.main_loop.post([Reply::Failed(run, no_thread(&error))]);
+            failed(no_thread(&error));
         }
     }
 
@@ -285,8 +398,10 @@ impl Session {
             Some(runs) => state.loads.cancel(runs),
             None => state.loads.cancel_all(),
         };
-        let garbage = (state.forget_dead_runs(), state.contexts.unbind(context));
+        let garbage = (state.forget_dead_runs(), state.contexts.unbind(context), state.changed.remove(&context));
         drop(state);
+        self.settings.close(context);
+        self.refused(context, Vec::new());
         self.discard(garbage);
         self.refuse_cancelled(cancelled);
     }
@@ -312,6 +427,41 @@ impl Session {
         }
     }
 
+    /// Notes what a comparison has refused, and returns what was not refused before.
+    pub(crate) fn refused(&self, context: ContextId, refused: Vec<Refused>) -> Vec<Refused> {
+        let mut known = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.is_empty() {
+            known.remove(&context);
+            return refused;
+        }
+        let before = known.remove(&context).unwrap_or_default();
+        let news = refused.iter().filter(|refused| !before.contains(refused)).cloned().collect();
+        known.insert(context, refused.into_iter().collect());
+        news
+    }
+
+    /// Has everything flushed that is not saved when the process ends. Losses go to the file `log`.
+    pub(crate) fn flush_at_exit(&'static self, log: PathBuf) {
+        if self.log.set(log).is_ok() {
+            crate::sys::at_exit(at_exit);
+        }
+    }
+
+    /// Saves what has been taken up, waits for it, and describes what is lost.
+    pub(crate) fn leave(&'static self) -> Vec<String> {
+        // Whoever has let it wait once does not let it wait again.
+        let patience = if self.has_left.load(Ordering::Acquire) { Duration::ZERO } else { EXIT_PATIENCE };
+        let lost = self.settings.flush_and_wait(patience);
+        if lost.is_empty() {
+            return Vec::new();
+        }
+        let known = self.has_left.swap(true, Ordering::AcqRel);
+        if let Some(log) = self.log.get().filter(|_| !known) {
+            engine::log::append(log, &lost, LOG_PATIENCE);
+        }
+        lost.iter().map(ToString::to_string).collect()
+    }
+
     fn discard_runs(&self, dead: Vec<Planned>) {
         if !dead.is_empty() {
             self.discard(dead);
@@ -332,7 +482,20 @@ impl Session {
     }
 }
 
+impl From<RunId> for Arrival {
+    fn from(run: RunId) -> Self {
+        Self::Run(run)
+    }
+}
+
 impl State {
+    fn update(&mut self, arrival: Arrival) -> Option<&mut Update> {
+        match arrival {
+            Arrival::Run(run) => self.planned.get_mut(&run).map(|planned| &mut planned.update),
+            Arrival::Context(context) => self.changed.get_mut(&context),
+        }
+    }
+
     /// Returns the plans that are of no use any more, to be freed without the state.
     #[must_use]
     fn forget_dead_runs(&mut self) -> Vec<Planned> {
@@ -348,6 +511,11 @@ impl State {
         });
         dead
     }
+}
+
+/// For exits that fire no event. No Lua any more.
+extern "C" fn at_exit() {
+    let _ = catch_unwind(|| Session::get().leave());
 }
 
 fn no_thread(error: &std::io::Error) -> Error {

@@ -4,12 +4,30 @@ local config = require("nvim-project-config.config")
 
 local M = {}
 
+--- Contexts whose `json` has been handed out in this tick: it may have been changed.
+---@type table<project_config.Context, true>
+M.touched = {}
+
+local touched = M.touched
+
 local metatable = {
   __index = function(ctx, key)
-    if key == "pipeline" then
+    if key == "json" then
+      if not touched[ctx] then
+        require("nvim-project-config.saving").touch(ctx)
+      end
+      return rawget(ctx, "_json")
+    elseif key == "pipeline" then
       -- Kept: what is changed in it counts.
       rawset(ctx, key, require("nvim-project-config.stages.default")())
       return rawget(ctx, key)
+    end
+  end,
+  __newindex = function(ctx, key, value)
+    if key == "json" then
+      require("nvim-project-config.saving").replace(ctx, value)
+    else
+      rawset(ctx, key, value)
     end
   end,
 }
@@ -18,7 +36,8 @@ local metatable = {
 ---@param ctx project_config.Context
 function M.empty(ctx)
   ctx.project_root, ctx.project_name, ctx.projects = nil, nil, {}
-  ctx.json, ctx._shows_json, ctx._last_project_json = {}, nil, nil
+  ctx._json, ctx._shows_json = {}, nil
+  ctx._last_project_json, ctx._json_target = nil, nil
   ctx._files_loaded, ctx._report = {}, { files = {}, errors = {} }
 end
 

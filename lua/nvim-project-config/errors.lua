@@ -88,7 +88,8 @@ end
 ---@param err project_config.Error
 ---@param ctx? project_config.Context none if there is no hook
 ---@param hook? project_config.ErrorHook
-function M.report(err, ctx, hook)
+---@param hint? string what a notification adds
+function M.report(err, ctx, hook, hint)
   if hook then
     local ok, problem = xpcall(hook, M.thrown, err, ctx --[[@as project_config.Context]], err.path)
     if ok then
@@ -96,7 +97,7 @@ function M.report(err, ctx, hook)
     end
     M.notify(M.new("runtime", "on_error failed: " .. tostring(problem)))
   end
-  M.notify(err)
+  M.notify(err, hint)
 end
 
 --- The message with the path as short as it can be read.
@@ -112,7 +113,8 @@ end
 
 --- Shows an error unless the same was shown before.
 ---@param err project_config.Error
-function M.notify(err)
+---@param hint? string default: how to load again, if there is something to mend
+function M.notify(err, hint)
   local shown = notified[err.path or ""] or {}
   notified[err.path or ""] = shown
   if shown[err.message] then
@@ -121,7 +123,7 @@ function M.notify(err)
   shown[err.message] = true
   M.notifications = M.notifications + 1
   -- One line: what needs more makes a headless editor wait a second, and another one ask for a key.
-  local hint = err.path and " (mend it, then :ProjectConfig load)" or ""
+  hint = hint or err.path and " (mend it, then :ProjectConfig load)" or ""
   -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
   vim.schedule(function()
     vim.notify("nvim-project-config: " .. M.brief(err) .. hint, vim.log.levels.ERROR)

@@ -84,6 +84,13 @@ local function submission(what)
   }
 end
 
+---@param callback any
+local function check_callback(callback)
+  if callback ~= nil and type(callback) ~= "function" then
+    error("nvim-project-config: callback: expected function, got " .. type(callback), 3)
+  end
+end
+
 --- Starts a load: of the project around the current directory, with the options of one call over those of `setup`, or of a
 --- context's project. Returns at once.
 ---
@@ -95,9 +102,7 @@ function M.load(what, callback)
   if type(what) == "function" then
     what, callback = nil, what
   end
-  if callback ~= nil and type(callback) ~= "function" then
-    error("nvim-project-config: callback: expected function, got " .. type(callback), 2)
-  end
+  check_callback(callback)
   local asked = submission(what)
   local function submit()
     ensure_setup()
@@ -134,11 +139,51 @@ function M.clear(ctx)
 end
 
 --- Reads one setting from the current context's JSON.
----@param path string|(string|integer)[] `"lsp.rust_analyzer.enable"`, or a list of keys where a key has a dot
+---@param path project_config.Path
 ---@param default? any returned where nothing is set
 ---@return any
 function M.get(path, default)
   return require("nvim-project-config.settings").get(M.ctx, path, default)
+end
+
+--- Sets one setting of the current context's JSON, in the table at once, on disk in the background; nil deletes it. Objects that are
+--- missing on the way are made. Raises an error for what is no path.
+---@param path project_config.Path
+---@param value any what JSON can hold
+---@return true? ok, project_config.Error? err `invalid_argument` or `unsupported_value`; then nothing has changed
+function M.set(path, value)
+  return require("nvim-project-config.settings").set(M.ctx, path, value)
+end
+
+--- Replaces one setting by what `change(old)` returns (nil deletes it), where `old` is what lies on disk at that moment: nobody else's
+--- change is lost, whichever editor makes it. `change` may be called several times, and must not wait.
+---
+--- `callback(true|nil, err)` is called once, when the new value is on disk. Without it, errors go to `on_error`.
+---@param path project_config.Path
+---@param change fun(old: any): any
+---@param callback? fun(result?: true, err?: project_config.Error)
+function M.update(path, change, callback)
+  if type(change) ~= "function" then
+    error("nvim-project-config: change: expected function, got " .. type(change), 2)
+  end
+  check_callback(callback)
+  require("nvim-project-config.settings").update(M.ctx, path, change, callback)
+end
+
+--- Has everything saved that was changed in any context's JSON.
+---
+--- `callback(true|nil, err)` is called once, later, when it is on disk. `no_project` if values were set where no project is loaded.
+---@param callback? fun(result?: true, err?: project_config.Error)
+function M.save(callback)
+  check_callback(callback)
+  require("nvim-project-config.saving").save(callback)
+end
+
+--- Where a setting of the current context comes from: the file, and the line unless it is not saved yet. Nothing where nothing is set.
+---@param path project_config.Path
+---@return string? file, integer? line
+function M.origin(path)
+  return require("nvim-project-config.settings").origin(M.ctx, path)
 end
 
 return setmetatable(M, {

@@ -9,6 +9,9 @@ local native = require("nvim-project-config.native")
 
 local M = {}
 
+--- A load gives way this often to changes that are made while it is put together. Then it makes the editor wait for once.
+local TRIES = 5
+
 --- Moves the members of a decoded piece into the table it belongs to.
 local function fill(target, is_array, members)
   if is_array then
@@ -31,16 +34,17 @@ local function checked(value, err_or_second, ...)
   return value, err_or_second, ...
 end
 
---- Builds the run's new values into `root`. False if the run was cancelled.
----@param run_id integer
+--- Builds the new values into `root`. False if they are not wanted any more.
+---@param run_id? integer
+---@param ctx project_config.Context
 ---@param root table
 ---@param may_go_on fun(): boolean
 ---@return boolean
-local function build(run_id, root, may_go_on)
+local function build(run_id, ctx, root, may_go_on)
   local lib = native.get()
   local tables, arrays, depth = { root }, { false }, 1
   while true do
-    local verb, a, b = checked(lib.piece(run_id))
+    local verb, a, b = checked(lib.piece(run_id, ctx._id))
     if not verb then
       return true
     elseif verb == "fill" then
@@ -75,15 +79,16 @@ local function overlay(base, over)
   end
 end
 
---- Makes `target` hold what `source` holds. The table itself stays, so that references to it stay alive.
+--- Makes `target` hold what `source` holds. The table itself stays, so that references to it stay alive. It may have a metatable
+--- of the user's, which is as if it were not there: what it forbade would look as if the user had changed it back.
 local function replace(target, source)
-  for key in pairs(target) do
+  for key in next, target do
     if source[key] == nil then
-      target[key] = nil
+      rawset(target, key, nil)
     end
   end
-  for key, value in pairs(source) do
-    target[key] = value
+  for key, value in next, source do
+    rawset(target, key, value)
   end
 end
 
@@ -91,12 +96,12 @@ end
 local function edit(root, path, value)
   local parent = root
   for index = 1, #path - 1 do
-    parent = parent[path[index]]
+    parent = rawget(parent, path[index])
     if type(parent) ~= "table" then
       return
     end
   end
-  parent[path[#path]] = value
+  rawset(parent, path[#path], value)
 end
 
 --- Puts what was built into place.
@@ -105,18 +110,25 @@ end
 ---@param edits string[][]
 ---@param values table
 local function apply(ctx, change, edits, values)
-  if type(ctx.json) ~= "table" then
-    ctx.json = {}
-  end
   if change == "edits" then
     for index, path in ipairs(edits) do
-      edit(ctx.json, path, values[tostring(index)])
+      edit(ctx._json, path, values[tostring(index)])
     end
-  else
-    if not ctx._shows_json then
-      overlay(values, ctx.json) -- what was set before the context had a project
-    end
-    replace(ctx.json, values)
+    return
+  end
+  if not ctx._shows_json and next(ctx._json) ~= nil then
+    overlay(values, ctx._json) -- what was set before the context had a project
+    require("nvim-project-config.saving").touch(ctx)
+  end
+  replace(ctx._json, values)
+end
+
+--- Takes up what the user has changed, and has not been looked at yet.
+---@param ctx project_config.Context
+local function take_up(ctx)
+  local saving = package.loaded["nvim-project-config.saving"]
+  if saving then
+    saving.compare(ctx, true)
   end
 end
 
@@ -130,31 +142,79 @@ local function next_change(run_id)
   return native.get().change(run_id)
 end
 
---- Makes `ctx.json` show the run's document. False if the run was cancelled.
----@param run_id integer
+--- Makes `ctx.json` show what has arrived: a run's document, or (without a run) what has changed elsewhere. False if it is not wanted
+--- any more.
+---@param run_id? integer
 ---@param ctx project_config.Context
 ---@param change "none"|"whole"|"edits"?
----@param may_go_on fun(): boolean pauses if the time is up; false if the run was cancelled
+---@param author "local"|"disk"
+---@param may_go_on fun(): boolean pauses if the time is up; false if it is not wanted any more
 ---@return boolean
-function M.show(run_id, ctx, change, may_go_on)
-  local lib = native.get()
+function M.show(run_id, ctx, change, author, may_go_on)
+  local lib, tries = native.get(), 0
   while change do
-    local edits, values = checked(lib.edits(run_id)), {}
-    if not (edits and build(run_id, values, may_go_on)) then
+    tries = tries + 1
+    local edits, values = checked(lib.edits(run_id, ctx._id)), {}
+    if not (edits and build(run_id, ctx, values, may_go_on)) then
       return false
     end
+    take_up(ctx)
     -- In one step from here: meanwhile another run may have put its document there, and nothing else may come in between now.
-    local shown = checked(lib.show(run_id, ctx._id))
+    local shown, again = checked(lib.show(run_id, ctx._id, tries >= TRIES))
     if shown then
+      local is_news = ctx._shows_json and change ~= "none"
       if change ~= "none" then
         apply(ctx, change, edits, values)
       end
       ctx._shows_json = true
+      if is_news then
+        require("nvim-project-config.saving").announce(ctx, change == "edits" and edits or { {} }, author)
+      end
       return true
     end
-    change = shown == false and next_change(run_id) or nil
+    if again then
+      change = again
+      may_go_on = function()
+        return true
+      end
+    else
+      change = shown == false and run_id and next_change(run_id) or nil
+    end
   end
   return false
+end
+
+--- What changes elsewhere is shown by a coroutine of its own; a newer change takes the place of an older one.
+---@type table<project_config.Context, thread>
+local showing = setmetatable({}, { __mode = "k" })
+
+--- Shows what has changed elsewhere.
+---@param ctx project_config.Context
+---@param change "none"|"whole"|"edits"
+---@param author "local"|"disk"
+function M.change(ctx, change, author)
+  local co ---@type thread
+  local function go_on()
+    local ok, problem = coroutine.resume(co)
+    if not ok then
+      local errors = require("nvim-project-config.errors")
+      errors.report(errors.new("runtime", "a defect of nvim-project-config: " .. problem), ctx, ctx.on_error)
+    end
+  end
+  co = coroutine.create(function()
+    M.show(nil, ctx, change, author, function()
+      if native.slice_is_over() then
+        vim.defer_fn(go_on, 0)
+        coroutine.yield()
+      end
+      return showing[ctx] == co
+    end)
+    if showing[ctx] == co then
+      showing[ctx] = nil -- a weak key is no help: the coroutine holds its context
+    end
+  end)
+  showing[ctx] = co
+  go_on()
 end
 
 return M

@@ -40,13 +40,40 @@ function M.context()
   return run and run.running_context() or current
 end
 
+---@param id integer
+---@return project_config.Context?
+function M.context_by_id(id)
+  return contexts[id]
+end
+
+---@return fun(): integer?, project_config.Context
+---@return table<integer, project_config.Context>
+function M.all_contexts()
+  return next, contexts
+end
+
+--- Has everything taken up and saved that was changed in a context that is about to be left.
+---@param ctx project_config.Context
+local function save(ctx)
+  local saving = package.loaded["nvim-project-config.saving"]
+  if saving then
+    saving.leave(ctx)
+  end
+end
+
 --- Begins anew: ends all loads, drops all contexts, makes the first one.
 ---@param options project_config.Config
 ---@return project_config.Context ctx, project_config.Error? failure of the native library
 function M.begin(options)
   setup_options = options
+  for _, ctx in pairs(contexts) do
+    save(ctx)
+  end
   local lib, failure = native.get()
   local ctx = context.new(lib and lib.setup() or 0, options)
+  if current and not current._shows_json then
+    ctx._json = current._json -- what was set before any project was loaded
+  end
   current, contexts = ctx, { [ctx._id] = ctx }
   M.sweep()
   return ctx, failure
@@ -84,7 +111,7 @@ end
 --- Whether a path needs no directory to begin from.
 ---@param path string
 ---@return boolean
-local function is_absolute(path)
+function M.is_absolute(path)
   return path:find("^/") ~= nil or path:find("^%a:[/\\]") ~= nil
 end
 
@@ -118,7 +145,7 @@ local function config_dir_of(option, ctx)
   else
     dir = expanded(dir)
   end
-  if not is_absolute(dir) then
+  if not M.is_absolute(dir) then
     local text = ("config_dir: expected an absolute path, got '%s'"):format(dir)
     return nil, require("nvim-project-config.errors").new("invalid_argument", text)
   end
@@ -159,7 +186,7 @@ local function start_dir_of(what, options, cwd)
   end
   -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
   written = expanded(written)
-  return is_absolute(written) and written or (cwd and cwd .. "/" .. written)
+  return M.is_absolute(written) and written or (cwd and cwd .. "/" .. written)
 end
 
 --- Asks for a load. The answer, `ctx|nil, err`, goes to the callback; without one, an awaitable for it is returned.
@@ -266,6 +293,7 @@ end
 --- Ends the loads of a context; of the current one, all loads. Forgets what they found.
 ---@param ctx project_config.Context
 function M.unbind(ctx)
+  save(ctx)
   local lib = native.get()
   if lib then
     local ids

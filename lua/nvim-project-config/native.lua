@@ -5,7 +5,7 @@
 local M = {}
 
 --- The interface of the library that these Lua files were written for (`INTERFACE` in `src/exports.rs`).
-local INTERFACE = 1
+local INTERFACE = 2
 
 --- The plugin's own work holds the main loop for at most this long at a time.
 local SLICE_NS = 3000000
@@ -33,7 +33,7 @@ M.error_metatable = {}
 ---@type table<string, fun(...)>
 M.handlers = setmetatable({}, {
   __index = function(_, event)
-    return require("nvim-project-config.run").handlers[event]
+    return require("nvim-project-config.run").handlers[event] or require("nvim-project-config.saving").handlers[event]
   end,
 })
 
@@ -105,6 +105,10 @@ local function attach(lib, path)
     group = vim.api.nvim_create_augroup("nvim-project-config.exit", {}),
     desc = "nvim-project-config: let go of the main loop",
     callback = function()
+      local saving = package.loaded["nvim-project-config.saving"]
+      if saving then
+        saving.finish_updates()
+      end
       M.leaving = true
       lib.detach()
       if thread then

@@ -80,6 +80,9 @@ end
 --- The context for which the calling code runs, if it belongs to a load.
 ---@return project_config.Context?
 function M.running_context()
+  if next(run_of) == nil then
+    return -- asked for with each `npc.ctx`
+  end
   local _, run = M.requester()
   return run and run.ctx
 end
@@ -90,6 +93,9 @@ local function enter(run, co)
   entered[#entered + 1] = { co = co, run = run }
   local ok, problem = coroutine.resume(co)
   entered[#entered] = nil
+  if coroutine.status(co) == "dead" then
+    run_of[co] = nil -- a weak key is no help: the run holds its coroutine
+  end
   return ok, problem
 end
 
@@ -250,7 +256,7 @@ end
 ---@param run project_config.BegunRun
 ---@param found project_config.Commit
 local function execute(run, found)
-  local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, function()
+  local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, "disk", function()
     return not native.slice_is_over() or come_back(run)
   end)
   if not shown then
@@ -282,7 +288,10 @@ local function begin(run)
   end
   run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem, start_dir = run.start_dir }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
-  ctx._last_project_json = found.json_target
+  if ctx._last_project_json == nil or ctx._last_project_json == ctx._json_target then
+    ctx._last_project_json = found.json_target -- else the user has set it
+  end
+  ctx._json_target = found.json_target
   context.show_config_dir(ctx, run.config_dir)
   ctx._files_loaded, ctx._report = run.loaded, run.report
   if found.current then
@@ -390,6 +399,12 @@ M.handlers = {
     local run = runs[id]
     if run then
       go_on(run --[[@as project_config.BegunRun]])
+    end
+  end,
+  changed = function(id, change, author)
+    local ctx = loading.context_by_id(id)
+    if ctx then
+      require("nvim-project-config.json").change(ctx, change, author)
     end
   end,
   check_wait = function(request)
