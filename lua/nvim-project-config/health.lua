@@ -26,7 +26,11 @@ function M.check()
   for _, err in ipairs(ctx._report.errors) do
     health.error(err.message)
   end
-  if #ctx._report.files == 0 then
+  for _, unsaved in ipairs(lib.unsaved()) do
+    local why = unsaved.message or (unsaved.path .. ": the disk has not answered yet")
+    health.warn(("not saved: %s; %s"):format(table.concat(unsaved.changes, ", "), why))
+  end
+  if #ctx._report.files == 0 and #ctx._report.errors == 0 then
     health.info("no file of this project was found; :ProjectConfig edit lua makes one")
   end
 end

@@ -70,7 +70,7 @@ function M.chunks(ctx)
   end
   line("config", short(config_dir))
   line("files", names(ctx))
-  if #report.files == 0 then
+  if #report.files == 0 and #report.errors == 0 then
     line("", "none was found; :ProjectConfig edit lua makes one")
   end
   for index, file in ipairs(report.files) do
@@ -86,6 +86,10 @@ function M.chunks(ctx)
   end
   for _, err in ipairs(report.errors) do
     line("error", require("nvim-project-config.errors").brief(err), "ErrorMsg")
+  end
+  for _, unsaved in ipairs(native.get().unsaved()) do
+    local why = unsaved.message or "the disk has not answered yet"
+    line("unsaved", ("%s; %s"):format(table.concat(unsaved.changes, ", "), why), "WarningMsg")
   end
   if next(loading.runs) then
     line("", "A load is under way.")

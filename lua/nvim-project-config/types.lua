@@ -58,9 +58,11 @@
 ---@field project_root? string the directory of the innermost project
 ---@field project_name? string its full name, for example `big-repo/frontend`
 ---@field projects project_config.Project[] outermost first
----@field json table the merged JSON
+---@field json table the merged JSON; what is changed in it is saved
+---@field _json table the same, without being taken for changed
 ---@field _files_loaded table<string, true>
----@field _last_project_json? string where new settings are written
+---@field _last_project_json? string the file that new settings go to; a load sets it, unless the user has
+---@field _json_target? string what the last load has found it to be
 ---@field _id integer
 ---@field _report project_config.Report
 ---@field _config_dir? { used: string, option: string|fun(ctx: project_config.Context): string }
@@ -71,6 +73,23 @@
 ---@class project_config.Project
 ---@field root string
 ---@field name string
+
+--- Where a setting is: keys joined by dots, or a list of keys. Integers are positions in lists, from 1; in a string with dots, a number
+--- is one where there is a list.
+---@alias project_config.Path string|(string|integer)[]
+
+--- The `data` of the event `User ProjectConfigJsonChanged`.
+---@class project_config.JsonChanged
+---@field paths string[][] keys of objects from the root down; a list counts as one value; `{}` is the root: everything may have changed
+---@field origin "local"|"disk" changed in this editor, or on disk by somebody else
+---@field project_name string
+---@field project_root string
+
+--- An update on its way.
+---@class project_config.Update
+---@field change fun(old: any): any
+---@field path string[] keys of objects
+---@field callback fun(result?: true, err?: project_config.Error)
 
 --- What the last load of a context did.
 ---@class project_config.Report
@@ -146,9 +165,22 @@
 ---@field file fun(run: integer, index: integer): string?, string, string
 ---@field file_names fun(project_name: string): string?, string
 ---@field change fun(run: integer): "none"|"whole"|"edits"|nil
----@field edits fun(run: integer): string[][]?
----@field piece fun(run: integer): string?, any, any
----@field show fun(run: integer, context: integer): boolean?
+---@field edits fun(run: integer?, context: integer): string[][]?
+---@field piece fun(run: integer?, context: integer): string?, any, any
+---@field show fun(run: integer?, context: integer, at_once: boolean): boolean?, ("none"|"whole"|"edits")?
+---@field compare fun(context: integer, json: any, urgent: boolean, target: string, wants_paths: boolean): string[][]|true|nil, (project_config.Error|project_config.Error[])?
+---@field set fun(context: integer, path: string[], value: any, target: string, wants_paths: boolean): string[][]|true|nil, project_config.Error?
+---@field kick fun()
+---@field retry fun()
+---@field flush fun(): integer
+---@field update fun(context: integer, path: string[], target: string): integer
+---@field update_to fun(ticket: integer, path: string[], value: any)
+---@field update_drop fun(ticket: integer)
+---@field unsaved fun(): { path: string, changes: string[], message?: string }[]
+---@field json_value fun(text: string): string?
+---@field origin fun(context: integer, path: string[], rest: (string|integer)[]): string?, integer?
+---@field flush_at_exit fun(log: string)
+---@field leave fun(): string[]
 ---@field resume fun(run: integer)
 ---@field finish fun(run: integer, succeeded: boolean): boolean
 ---@field is_live fun(run: integer): boolean
