@@ -34,8 +34,10 @@ end
 ---@param home string
 ---@return string[]
 local function environment(home)
-  local env =
-    { "PATH=" .. vim.env.PATH, "HOME=" .. home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8", "CI=" .. (vim.env.CI or "") }
+  local env = { "PATH=" .. vim.env.PATH, "HOME=" .. home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8" }
+  for _, name in ipairs({ "CI", "FULL", "SEED" }) do
+    table.insert(env, name .. "=" .. (vim.env[name] or ""))
+  end
   for name, dir in pairs({
     TMPDIR = "tmp",
     XDG_CONFIG_HOME = "config",

@@ -192,7 +192,7 @@ describe(":ProjectConfig with anything else", function()
     local seen = child:notifications()
     assert.are.equal(3, #seen)
     for index, expected in ipairs({
-      { "refresh", "clear, edit, info, load" },
+      { "refresh", "clear, edit, get, info, load, set, unset" },
       { "edit", "json, lua, vim" },
       { "load", "takes no argument" },
     }) do
@@ -208,7 +208,7 @@ describe(":ProjectConfig with anything else", function()
     local function complete(line)
       return child:lua("return vim.fn.getcompletion(..., 'cmdline')", line)
     end
-    assert.are.same({ "clear", "edit", "info", "load" }, complete("ProjectConfig "))
+    assert.are.same({ "clear", "edit", "get", "info", "load", "set", "unset" }, complete("ProjectConfig "))
     assert.are.same({ "load" }, complete("ProjectConfig l"))
     assert.are.same({ "json", "lua", "vim" }, complete("ProjectConfig edit "))
     assert.are.same({ "lua" }, complete("ProjectConfig edit l"))

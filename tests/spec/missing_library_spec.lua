@@ -133,11 +133,12 @@ for _, name in ipairs({ "the library is missing", "the library is older than the
       local child = start(dir, "")
       local shown = child:lua([[return vim.api.nvim_exec2("ProjectConfig", { output = true }).output]])
       assert_says_what_to_run(shown, dir)
-      for _, subcommand in ipairs({ "info", "load", "clear", "edit", "edit lua" }) do
+      local subcommands = { "info", "load", "clear", "edit", "edit lua", "get a", "set a 1", "unset a" }
+      for _, subcommand in ipairs(subcommands) do
         child:lua("vim.cmd('ProjectConfig ' .. ...)", subcommand)
       end
       assert.are.same(
-        { "clear", "edit", "info", "load" },
+        { "clear", "edit", "get", "info", "load", "set", "unset" },
         child:lua("return vim.fn.getcompletion('ProjectConfig ', 'cmdline')")
       )
       child:wait("#_G.test_notifications > 0")

@@ -1,21 +1,13 @@
 -- What is named like a config file and is none, or may not be read: one error each, and the editor never waits for it.
+local faults = require("tests.support.faults")
 local project = require("tests.support.project")
+local stall = require("tests.support.stall")
 local support = require("tests.support")
 
 local TIMEOUT_MS = 2000
 local LONGEST_STALL_MS = 50
 -- A busy machine can stop any process for a while; what the plugin itself does, it does in each of several editors.
 local EDITORS = 3
-
--- Root reads what nobody may read. Without these two capabilities it is bound by modes like everybody else.
-local function without_privileges()
-  if vim.uv.getuid() ~= 0 then
-    return nil
-  end
-  assert(vim.fn.executable("setpriv") == 1, "run the tests as a user who is not root, or install setpriv (util-linux)")
-  local dropped = "-dac_override,-dac_read_search"
-  return { "setpriv", "--bounding-set", dropped, "--inh-caps", dropped }
-end
 
 local function run(command)
   local result = vim.system(command, { text = true }):wait()
@@ -114,28 +106,12 @@ end
 
 local OPEN = {
   setup = ("{ cache = { timeout_ms = %d } }"):format(TIMEOUT_MS),
-  before = [[
-    -- Records the longest time that the loop did not turn.
-    local uv, timer, last = vim.uv, vim.uv.new_timer(), nil
-    local function tick()
-      local now = uv.hrtime()
-      _G.longest_ms, last = math.max(_G.longest_ms, (now - last) / 1e6), now
-    end
-    function _G.watch_loop()
-      _G.longest_ms, last = 0, uv.hrtime()
-      timer:start(1, 1, tick)
-    end
-    function _G.longest_stall()
-      tick()
-      timer:stop()
-      return _G.longest_ms
-    end
-  ]],
+  before = stall,
 }
 
 ---@param p test.Project
 local function open(p)
-  return p:open(vim.tbl_extend("keep", { child = { through = without_privileges() } }, OPEN))
+  return p:open(vim.tbl_extend("keep", { child = { through = faults.without_privileges() } }, OPEN))
 end
 
 describe("special files named like config files", function()

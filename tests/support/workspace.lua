@@ -83,6 +83,7 @@ function Workspace:open(dir, opts)
     args = opts.args,
     env = opts.env,
     rtp = opts.rtp,
+    through = opts.through,
     timeout_ms = opts.timeout_ms,
   })
 end
