@@ -9,6 +9,7 @@ local CROWD = 20000
 local DEEP_LEVELS = 60
 local MANY_FILES = 1000
 local LARGE_BYTES = 10 * 1024 * 1024
+local MEDIUM_BYTES = 1024 * 1024
 
 ---@class bench.Place
 ---@field start_dir string
@@ -113,11 +114,12 @@ local function write_config_dir(config_dir)
 end
 
 -- As in a package lock: many objects of a dozen members, four levels deep, that name each other.
+---@param bytes integer
 ---@return string
-local function large_json()
+local function packages_json(bytes)
   local parts, size = {}, 0
   local index = 0
-  while size < LARGE_BYTES do
+  while size < bytes do
     index = index + 1
     local package = {
       version = ("%d.%d.%d"):format(index % 9, index % 31, index % 17),
@@ -139,6 +141,38 @@ local function large_json()
   return '{ "packages": {\n' .. table.concat(parts, ",\n") .. "\n} }\n"
 end
 
+-- Settings as people write them: 1 KB, in which one key changes.
+local SMALL = [[
+{
+  "counter": 0,
+  "formatter": { "name": "prettier", "args": ["--stdin-filepath", "%"], "timeout": 2000 },
+  "test": {
+    "command": "npm test",
+    "env": { "NODE_ENV": "test", "CI": "1" },
+    "patterns": ["**/*.test.ts", "**/*.spec.ts"]
+  },
+  "lsp": {
+    "tsserver": {
+      "enabled": true,
+      "settings": {
+        "inlayHints": { "parameterNames": "all", "variableTypes": false, "enumValues": true },
+        "preferences": { "quoteStyle": "double", "importModuleSpecifier": "relative" },
+        "maxMemory": 4096
+      }
+    },
+    "eslint": {
+      "enabled": true,
+      "settings": { "run": "onSave", "format": false, "workingDirectories": ["packages/app", "packages/server"] }
+    }
+  },
+  "editor": { "indent": 2, "wrap": false, "rulers": [80, 120], "trim": true, "newline": "lf" },
+  "run": [
+    { "name": "serve", "command": "npm run dev", "port": 3000, "open": true },
+    { "name": "build", "command": "npm run build", "watch": false, "after": "lint" }
+  ]
+}
+]]
+
 local MANY = [[
 vim.g.bench_ran = (vim.g.bench_ran or 0) + 1
 local rule = { name = "rule %d", patterns = { "*.ts", "*.tsx" } }
@@ -159,6 +193,7 @@ function M.places(home)
     crowded = { start_dir = package .. "/src/components", config_dir = home .. "/crowded" },
     deep = { start_dir = package .. ("/d"):rep(DEEP_LEVELS), config_dir = home .. "/config/nvim/projects" },
     many_files = { start_dir = plain, config_dir = home .. "/many" },
+    small = { start_dir = plain, config_dir = home .. "/small" },
     large = { start_dir = plain, config_dir = home .. "/large" },
   }
 end
@@ -186,9 +221,27 @@ function M.build()
   for index = 1, MANY_FILES do
     write(("%s/plain/%04d.lua"):format(places.many_files.config_dir, index), MANY:format(index, index))
   end
+  M.write_small(places.small.config_dir)
+  write(M.medium(home), packages_json(MEDIUM_BYTES))
   mkdir(places.large.config_dir)
-  write(places.large.config_dir .. "/plain.json", large_json())
+  write(places.large.config_dir .. "/plain.json", packages_json(LARGE_BYTES))
   return home
+end
+
+--- Writes the small document, of the project `plain`, into a new directory.
+---@param config_dir string
+---@return string path
+function M.write_small(config_dir)
+  local path = mkdir(config_dir) .. "/plain.json"
+  write(path, SMALL)
+  return path
+end
+
+--- 1 MB of JSON that is no project's.
+---@param home string
+---@return string path
+function M.medium(home)
+  return home .. "/medium.json"
 end
 
 --- Waits until what `build` wrote is so old that its time stamps can be trusted.

@@ -17,7 +17,11 @@ local stats = require("benches.stats")
 
 -- Start-up comes first, the warm figures late: by then every file is older than the two seconds in which a cache must not
 -- trust its time stamps (fixture.settle makes sure).
-local names = { "startup", "cold", "scale", "many_files", "stall", "warm", "own_time" }
+-- stylua: ignore
+local names = {
+  "startup", "cold", "scale", "many_files", "stall", "large_load", "warm", "own_time",
+  "one_assignment", "many_assignments", "save_cost", "saves",
+}
 
 -- `print` goes to stderr in `nvim -l`.
 ---@param line string

@@ -1,8 +1,9 @@
--- Our side of the comparison: one load through the public API, timed from the call of `load` to `on_load`.
+-- Our side of the comparison: the public API, in a coroutine: a load, timed from the call of `load` to `on_load`, and waiting
+-- for what has been changed to be saved.
 local M = {}
 
 local uv = vim.uv
--- Taken before own_time.lua wraps it: what the benchmark schedules is not the plugin's time.
+-- Taken before main_thread.lua wraps it: what the benchmark schedules is not the plugin's time.
 local schedule = vim.schedule
 
 local loaded_at = 0
@@ -38,6 +39,27 @@ function M.time()
   assert(ctx, err)
   assert(not problem, problem)
   return loaded_at - began, ctx.json
+end
+
+--- Goes on once the main loop has called what was scheduled until now: in the next tick.
+function M.next_tick()
+  local co = coroutine.running()
+  schedule(function()
+    assert(coroutine.resume(co))
+  end)
+  coroutine.yield()
+end
+
+--- Goes on once every change is on disk, and the plugin has let go of the main loop.
+function M.save()
+  local co = coroutine.running()
+  require("nvim-project-config").save(function(saved, err)
+    schedule(function()
+      assert(coroutine.resume(co, saved, err))
+    end)
+  end)
+  assert(coroutine.yield())
+  assert(not problem, problem)
 end
 
 return M
