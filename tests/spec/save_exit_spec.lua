@@ -75,6 +75,14 @@ for name, way in pairs(ways) do
       assert.are.equal(way.code or exit.code, exit.code)
     end)
 
+    it("lets an update end that is under way", function()
+      local w = workspace.new({ config = { ["alpha.json"] = '{ "n": 1 }' } })
+      local child = editor.open(w, "alpha")
+      local exit = leave(child, "npc.update('n', function(old) return old + 1 end); " .. way.leave)
+      assert.are.same({ n = 2 }, saved(w, "alpha.json"))
+      assert.is_true(exit.elapsed_ms < AT_MOST_MS, ("took %d ms"):format(exit.elapsed_ms))
+    end)
+
     it("saves the projects that were left before, and one without a file", function()
       local w = workspace.new({ config = { ["alpha.json"] = "{}" } })
       local child = editor.open(w, "alpha")
