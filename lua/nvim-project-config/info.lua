@@ -88,7 +88,7 @@ function M.chunks(ctx)
     line("error", require("nvim-project-config.errors").brief(err), "ErrorMsg")
   end
   for _, unsaved in ipairs(native.get().unsaved()) do
-    local why = unsaved.message or "the disk has not answered yet"
+    local why = unsaved.message or (short(unsaved.path, config_dir) .. ": the disk has not answered yet")
     line("unsaved", ("%s; %s"):format(table.concat(unsaved.changes, ", "), why), "WarningMsg")
   end
   if next(loading.runs) then
