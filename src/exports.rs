@@ -28,7 +28,7 @@ const CALLBACKS: &str = "nvim-project-config.callbacks";
 
 /// What Lua and this library have agreed on; [`attach`] and everything after it is only used when both say the same.
 /// Change it with every change of what crosses the border.
-const INTERFACE: u32 = 2;
+const INTERFACE: u32 = 3;
 
 pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
@@ -307,8 +307,8 @@ fn piece(session: &'static Session, lua: &Lua, (run, context): (Option<u64>, u64
     }
 }
 
-/// `show(run?, context, at_once)`: true if the context's JSON counts as what has arrived from now on: the caller puts the values in place before
-/// anything else can run. False if it shows something else than what the change was computed for: then the change comes anew, to be
+/// `show(run?, context, at_once)`: true if the context's JSON counts as what has arrived from now on: the caller puts the values in
+/// place before anything else can run. False if it shows something else than what the change was computed for: then the change comes anew, to be
 /// built from its beginning (a `"resume"` reply and a new `change` for a run, else a `"changed"` reply); `at_once` it is returned here,
 /// as a second value, and the main thread waits for it. Nil if nothing arrives any more.
 fn show(
@@ -478,7 +478,8 @@ fn json_value(_: &'static Session, _: &Lua, text: LuaString) -> mlua::Result<Opt
     }
 }
 
-/// `origin(context, path, rest)`: the file and the line that give what is shown at the path, and in an array there, at the `rest`. The line is nil as long as it is not saved.
+/// `origin(context, path, rest)`: the file and the line that give what is shown at the path, and in an array there, at the `rest`. The
+/// line is nil as long as it is not saved.
 fn origin(
     session: &'static Session,
     lua: &Lua,
@@ -497,9 +498,11 @@ fn flush_at_exit(session: &'static Session, _: &Lua, log: LuaString) -> mlua::Re
     Ok(())
 }
 
-/// `leave()`: saves what has been taken up, and waits for it. Returns a message for each file whose changes are lost.
-fn leave(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<Vec<String>> {
-    Ok(session.leave())
+/// `leave(waited_ms)`: saves what has been taken up, and waits for it. Losses are written to the log. Leaving has taken `waited_ms` so far,
+/// which counts.
+fn leave(session: &'static Session, _: &Lua, waited_ms: u64) -> mlua::Result<()> {
+    session.leave(Duration::from_millis(waited_ms));
+    Ok(())
 }
 
 /// `resume(run)`: a `"resume"` reply for the run, in a later iteration of the loop.

@@ -6,7 +6,6 @@
 use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -46,8 +45,15 @@ pub(crate) struct Session {
     refused: Mutex<HashMap<ContextId, HashSet<Refused>>>,
     /// Where losses are written down; set when there can be any.
     log: OnceLock<PathBuf>,
-    /// The disk had its chance.
-    has_left: AtomicBool,
+    leaving: Mutex<Leaving>,
+}
+
+/// What the end of the editor, which comes in steps, has taken so far.
+#[derive(Default)]
+struct Leaving {
+    waited: Duration,
+    /// Files and changes whose loss is written down.
+    logged: HashSet<(PathBuf, Vec<String>)>,
 }
 
 #[derive(Default)]
@@ -118,7 +124,7 @@ impl Session {
                 state: Mutex::default(),
                 refused: Mutex::default(),
                 log: OnceLock::new(),
-                has_left: AtomicBool::new(false),
+                leaving: Mutex::default(),
             }
         });
         &SESSION
@@ -447,19 +453,19 @@ impl Session {
         }
     }
 
-    /// Saves what has been taken up, waits for it, and describes what is lost.
-    pub(crate) fn leave(&'static self) -> Vec<String> {
-        // Whoever has let it wait once does not let it wait again.
-        let patience = if self.has_left.load(Ordering::Acquire) { Duration::ZERO } else { EXIT_PATIENCE };
-        let lost = self.settings.flush_and_wait(patience);
-        if lost.is_empty() {
-            return Vec::new();
-        }
-        let known = self.has_left.swap(true, Ordering::AcqRel);
-        if let Some(log) = self.log.get().filter(|_| !known) {
+    /// Saves what has been taken up, waits for it, and writes down what is lost. Something else has taken `waited` of the time for leaving.
+    pub(crate) fn leave(&'static self, waited: Duration) {
+        // Should the process end in the middle of it, this is not waited for.
+        let Ok(mut leaving) = self.leaving.try_lock() else { return };
+        let began = Instant::now();
+        let patience = EXIT_PATIENCE.saturating_sub(leaving.waited + waited);
+        let mut lost = self.settings.flush_and_wait(patience);
+        leaving.waited += waited + began.elapsed();
+        // The reason may be another one by now.
+        lost.retain(|loss| leaving.logged.insert((loss.path.clone(), loss.changes.clone())));
+        if let Some(log) = self.log.get().filter(|_| !lost.is_empty()) {
             engine::log::append(log, &lost, LOG_PATIENCE);
         }
-        lost.iter().map(ToString::to_string).collect()
     }
 
     fn discard_runs(&self, dead: Vec<Planned>) {
@@ -515,7 +521,7 @@ impl State {
 
 /// For exits that fire no event. No Lua any more.
 extern "C" fn at_exit() {
-    let _ = catch_unwind(|| Session::get().leave());
+    let _ = catch_unwind(|| Session::get().leave(Duration::ZERO));
 }
 
 fn no_thread(error: &std::io::Error) -> Error {

@@ -16,6 +16,9 @@ local EVENT = "ProjectConfigJsonChanged"
 --- How long updates may take when the editor leaves.
 local UPDATE_PATIENCE_MS = 500
 
+--- How long they have taken then: it counts against the time that the disk gets.
+local waited_ms = 0
+
 local touched = context.touched
 
 --- Contexts whose `json` has been handed out at some time: references may have been kept.
@@ -246,7 +249,13 @@ function M.save(callback)
   end
   compare_all(true)
   local homeless = holds_homeless_values()
-  waiting[lib.flush()] = function(err)
+  local ticket, defect = lib.flush()
+  if not ticket then
+    return vim.schedule(function()
+      answer(callback, defect)
+    end)
+  end
+  waiting[ticket] = function(err)
     if not err and homeless then
       local text =
         "no project is loaded here, so there is no file for these settings; they are kept until a load finds one"
@@ -292,9 +301,11 @@ local updates = {}
 --- left.
 function M.finish_updates()
   if next(updates) then
+    local began = vim.uv.hrtime()
     vim.wait(UPDATE_PATIENCE_MS, function()
       return next(updates) == nil
     end, 1)
+    waited_ms = math.floor((vim.uv.hrtime() - began) / 1e6)
   end
 end
 
@@ -431,7 +442,8 @@ function M.watch()
   -- Twice: what is changed after the first of the two is not forgotten.
   on({ "VimLeavePre", "VimLeave" }, "save the settings", function()
     compare_all(true)
-    lib.leave()
+    lib.leave(waited_ms)
+    waited_ms = 0 -- counted
   end)
 end
 

@@ -180,7 +180,7 @@
 ---@field json_value fun(text: string): string?
 ---@field origin fun(context: integer, path: string[], rest: (string|integer)[]): string?, integer?
 ---@field flush_at_exit fun(log: string)
----@field leave fun(): string[]
+---@field leave fun(waited_ms: integer)
 ---@field resume fun(run: integer)
 ---@field finish fun(run: integer, succeeded: boolean): boolean
 ---@field is_live fun(run: integer): boolean

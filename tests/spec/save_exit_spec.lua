@@ -159,7 +159,6 @@ describe("leaving while the disk cannot be written", function()
       local exit = leave(child, [[
           alpha.json.a = 1
           npc.ctx.json.b = 1
-          vim.wait(0)
           npc.save()
         ]] .. exit_by)
       assert.is_true(exit.elapsed_ms < AT_MOST_HUNG_MS + SLACK_MS, ("took %d ms"):format(exit.elapsed_ms))
@@ -205,6 +204,28 @@ describe("leaving while the disk cannot be written", function()
     assert.are.same({ a = 1 }, saved(w, "alpha.json"))
     assert.are.same({}, lost(log, w.config_dir))
   end)
+
+  it(
+    "to one file saves the others, what was changed at the last moment too, and logs the loss for nobody else to read",
+    function()
+      local w = workspace.new({ config = { ["alpha.json"] = "{}", ["beta.json"] = "{}" } })
+      local child = editor.open(w, "alpha")
+      child:lua("_G.alpha = npc.ctx; load_now(at('beta')); _G.beta = npc.ctx")
+      w:write("alpha.json", "{ broken")
+      child:lua([[
+      alpha.json.a = 1
+      vim.api.nvim_create_autocmd("VimLeavePre", { callback = function() beta.json.last = "moment" end })
+    ]])
+      local log = log_of(child)
+      local exit = leave(child, "vim.cmd('qa')")
+      assert.is_true(exit.elapsed_ms < AT_MOST_MS, ("took %d ms"):format(exit.elapsed_ms))
+      assert.are.same({ last = "moment" }, saved(w, "beta.json"))
+      assert.are.equal("{ broken", support.read(w.config_dir .. "/alpha.json"))
+      assert.are.equal(1, #lost(log, w.config_dir .. "/alpha.json"), support.read(log))
+      assert.is_truthy(support.read(log):find("a = 1", 1, true))
+      assert.are.equal(tonumber("600", 8), vim.uv.fs_stat(log).mode % 512)
+    end
+  )
 end)
 
 describe("leaving after everything was saved", function()
