@@ -11,6 +11,7 @@ mod job;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
+mod watch;
 
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,13 +31,11 @@ use crate::open::Limits;
 use crate::plan::Plan;
 
 use back::{Answer, Back};
-use job::{Job, JobId};
+use job::Job;
+use watch::Watched;
 
 /// Documents with more text than this, in bytes, are compared only when it is asked for, and copied only by workers.
 pub const LARGE: u64 = 256 * 1024;
-
-/// How often it is looked whether a job has ended in time.
-const WATCH_STEP: Duration = Duration::from_millis(100);
 
 /// One call that waits for the disk. Never given out twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,30 +171,6 @@ struct Mirror {
     /// Never the same for two states.
     revision: u64,
     size: u64,
-}
-
-/// The jobs under way.
-#[derive(Debug, Default)]
-struct Watched {
-    jobs: Vec<WatchedJob>,
-    /// Somebody looks at them.
-    has_watch: bool,
-}
-
-#[derive(Debug)]
-struct WatchedJob {
-    id: JobId,
-    timeout: Duration,
-    until: Instant,
-}
-
-impl Watched {
-    /// The jobs that should have ended by now. `None` if there are no jobs: then nobody looks any more.
-    fn take_overdue(&mut self) -> Option<Vec<WatchedJob>> {
-        self.has_watch = !self.jobs.is_empty();
-        let now = Instant::now();
-        self.has_watch.then(|| self.jobs.extract_if(.., |job| job.until <= now).collect())
-    }
 }
 
 impl Mirror {
@@ -531,40 +506,10 @@ impl Settings {
         let id = job.id();
         self.watch_over(id.clone(), job.timeout());
         let result = catch_unwind(AssertUnwindSafe(|| job.perform(&self.cache))).unwrap_or_else(|_| Err(defect()));
-        self.watched().jobs.retain(|watched| watched.id != id);
+        self.watched().forget(&id);
         if catch_unwind(AssertUnwindSafe(|| self.back().finish(job, result))).is_err() {
             self.give_up();
         }
-    }
-
-    /// Has somebody look whether the job ends in time: one for all jobs, who goes on for as long as there are any. One for each would have
-    /// to be woken up twice, for every save.
-    fn watch_over(self: &Arc<Self>, id: JobId, timeout: Duration) {
-        let mut watched = self.watched();
-        watched.jobs.push(WatchedJob { id, timeout, until: Instant::now() + timeout });
-        if !std::mem::replace(&mut watched.has_watch, true) {
-            let settings = Arc::clone(self);
-            Handle::current().spawn(async move {
-                loop {
-                    tokio::time::sleep(WATCH_STEP).await;
-                    let Some(overdue) = settings.watched().take_overdue() else { return };
-                    if overdue.is_empty() {
-                        continue;
-                    }
-                    let mut back = settings.back();
-                    for job in overdue {
-                        back.overdue(job.id, job.timeout);
-                    }
-                    let events = back.take_events();
-                    drop(back);
-                    (settings.tell)(events);
-                }
-            });
-        }
-    }
-
-    fn watched(&self) -> MutexGuard<'_, Watched> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A defect must not leave anybody waiting.
