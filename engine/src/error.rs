@@ -25,6 +25,13 @@ pub enum ErrorKind {
     NotAFile(&'static str),
     /// Something exists where a directory is needed.
     NotADirectory,
+    /// At a path that somebody has asked for is something else than he wants.
+    OtherThanAsked {
+        /// What is there ("a directory"); `None`: not known.
+        found: Option<&'static str>,
+        /// What is wanted ("a regular file").
+        wanted: &'static str,
+    },
     /// The file is larger than `limit` bytes and was not read.
     TooLarge {
         /// Size in bytes.
@@ -88,7 +95,7 @@ impl ErrorKind {
             Self::InvalidArgument(_) => "invalid_argument",
             Self::InvalidName(_) => "invalid_name",
             Self::NotFound | Self::BrokenLink => "not_found",
-            Self::NotAFile(_) | Self::NotADirectory => "not_a_file",
+            Self::NotAFile(_) | Self::NotADirectory | Self::OtherThanAsked { .. } => "not_a_file",
             Self::TooLarge { .. } => "too_large",
             Self::Untrusted(_) => "untrusted",
             Self::Permission | Self::NotWritable => "permission",
@@ -160,6 +167,17 @@ impl Error {
         self
     }
 
+    /// The same error for one who has asked for the path: he can ask for another one, and had better not remove what is there.
+    #[must_use]
+    pub fn as_asked(mut self) -> Self {
+        self.kind = match self.kind {
+            ErrorKind::NotAFile(found) => ErrorKind::OtherThanAsked { found: Some(found), wanted: "a regular file" },
+            ErrorKind::NotADirectory => ErrorKind::OtherThanAsked { found: None, wanted: "a directory" },
+            kind => kind,
+        };
+        self
+    }
+
     /// The file or directory it is about.
     pub fn path(&self) -> Option<&Path> {
         self.path.as_deref()
@@ -218,6 +236,10 @@ impl fmt::Display for Error {
                 write!(f, "is {what}, not a regular file; rename or remove it")
             }
             ErrorKind::NotADirectory => f.write_str("is not a directory; rename or remove it"),
+            ErrorKind::OtherThanAsked { found: Some(found), wanted } => {
+                write!(f, "is {found}, not {wanted}; give another path")
+            }
+            ErrorKind::OtherThanAsked { found: None, wanted } => write!(f, "is not {wanted}; give another path"),
             ErrorKind::TooLarge { size, limit } => write!(
                 f,
                 "has {size} bytes, more than the limit of {limit}; make it smaller or raise `cache.max_file_size`"
@@ -251,7 +273,7 @@ impl fmt::Display for Error {
                 "another editor has held the lock of its directory for {after_ms} ms; \
                  the change is kept and tried again"
             ),
-            ErrorKind::Cancelled => f.write_str("cancelled by clear(), setup() or a newer load"),
+            ErrorKind::Cancelled => f.write_str("cancelled by clear(), setup(), stop() or a newer load"),
             ErrorKind::Busy => f.write_str(
                 "the load that runs this file cannot be waited for from within it; use load(callback) without waiting",
             ),

@@ -4,9 +4,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// The coarsest step in which a file system counts time, in seconds: FAT's two, which covers HFS+ (one) too. The same for
-/// every file system as long as none is asked for its own.
-const STEP_SECS: i64 = 2;
+use crate::time_step::Step;
 
 /// A point in time of the file system: whole seconds and nanoseconds (0 to 999,999,999) within them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,6 +19,15 @@ impl Timestamp {
     /// The present moment by the system's clock.
     pub fn now() -> Self {
         SystemTime::now().into()
+    }
+
+    /// The moment that lies so long before.
+    #[must_use]
+    pub fn before(self, by: Duration) -> Self {
+        let borrow = self.nanos < by.subsec_nanos();
+        let nanos = if borrow { self.nanos + 1_000_000_000 } else { self.nanos } - by.subsec_nanos();
+        let secs = i64::try_from(by.as_secs()).unwrap_or(i64::MAX);
+        Self { secs: self.secs.saturating_sub(secs).saturating_sub(i64::from(borrow)), nanos }
     }
 }
 
@@ -81,15 +88,16 @@ impl Fingerprint {
     }
 
     /// Whether a change after `read_at`, the moment just before the content was read, could have left this very fingerprint:
-    /// `mtime` or `ctime` is not older than the read by more than the file system's step. Then an equal fingerprint proves
+    /// `mtime` or `ctime` is not older than the read by more than the file system's `step`. Then an equal fingerprint proves
     /// nothing, and the content is to be read again and compared. So it is for times in the future. (Git's rule for racy entries.)
     ///
     /// # Known limits
     ///
-    /// The file system's clock is compared with the system's. A server that lags by more than the step *and* counts in whole
-    /// seconds can hide a second edit of the same size within one second.
-    pub fn is_racy(&self, read_at: Timestamp) -> bool {
-        let border = Timestamp { secs: read_at.secs.saturating_sub(STEP_SECS), ..read_at };
+    /// The file system's clock is compared with the system's. A server whose step could not be found, whose clock lags by more than
+    /// two seconds *and* counts in whole ones can hide a second edit of the same size within one second.
+    pub fn is_racy(&self, read_at: Timestamp, step: Step) -> bool {
+        let Step::Of(step) = step else { return true };
+        let border = read_at.before(step);
         self.mtime >= border || self.ctime >= border
     }
 }
@@ -110,10 +118,10 @@ mod tests {
     fn only_times_older_than_the_step_prove_something() {
         let read_at = at(100, 500);
         let old = at(98, 499);
-        assert!(!fingerprint(old, old).is_racy(read_at));
+        assert!(!fingerprint(old, old).is_racy(read_at, Step::COARSEST));
         for recent in [at(98, 500), at(99, 0), read_at, at(101, 0)] {
-            assert!(fingerprint(recent, old).is_racy(read_at), "mtime {recent:?}");
-            assert!(fingerprint(old, recent).is_racy(read_at), "ctime {recent:?}");
+            assert!(fingerprint(recent, old).is_racy(read_at, Step::COARSEST), "mtime {recent:?}");
+            assert!(fingerprint(old, recent).is_racy(read_at, Step::COARSEST), "ctime {recent:?}");
         }
     }
 
@@ -133,7 +141,24 @@ mod tests {
     #[test]
     fn times_in_the_future_are_racy() {
         let future = Timestamp { secs: Timestamp::now().secs + 3600, nanos: 0 };
-        assert!(fingerprint(future, at(0, 0)).is_racy(Timestamp::now()));
+        assert!(fingerprint(future, at(0, 0)).is_racy(Timestamp::now(), Step::COARSEST));
+    }
+
+    #[test]
+    fn a_smaller_step_proves_more_and_a_clock_of_its_own_nothing() {
+        let old = at(100, 0);
+        let step = Step::Of(Duration::from_millis(20));
+        assert!(!fingerprint(old, old).is_racy(at(100, 20_000_001), step));
+        assert!(fingerprint(old, old).is_racy(at(100, 20_000_000), step));
+        assert!(fingerprint(old, old).is_racy(at(1_000_000, 0), Step::Unreliable));
+    }
+
+    #[test]
+    fn the_moment_before_borrows_from_the_seconds() {
+        assert_eq!(at(5, 3).before(Duration::from_nanos(2)), at(5, 1));
+        assert_eq!(at(5, 1).before(Duration::from_nanos(2)), at(4, 999_999_999));
+        assert_eq!(at(0, 0).before(Duration::from_millis(2_500)), at(-3, 500_000_000));
+        assert_eq!(at(i64::MIN, 0).before(Duration::from_secs(1)).secs, i64::MIN);
     }
 
     #[test]

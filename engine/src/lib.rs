@@ -5,7 +5,11 @@
 //! runs the user's code. All types are `Send`; blocking work runs on threads of its own, with a deadline.
 #![forbid(unsafe_code)]
 
+pub mod caches;
+mod calls;
 pub mod contexts;
+mod dir_cache;
+mod disk;
 pub mod error;
 pub mod file_cache;
 pub mod fingerprint;
@@ -18,4 +22,6 @@ pub mod open;
 pub mod pipeline;
 pub mod plan;
 pub mod settings;
+mod shelf;
 pub mod store;
+pub mod time_step;

@@ -57,7 +57,7 @@ use sha2::{Digest, Sha256};
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::{Fingerprint, Timestamp};
-use crate::open::{self, ConfigDir, Limits, Links, Place, Snapshot};
+use crate::open::{self, ConfigDir, Limits, Links, Owners, Place, Snapshot};
 use backup::Backup;
 
 /// How often a save begins anew because somebody without the lock wrote the file meanwhile, or replaced its directory.
@@ -113,9 +113,22 @@ pub type EditText<'a> = dyn FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>> + 'a
 /// `Locked` at the deadline; `InvalidArgument` for a path that is not absolute or has no name; `BrokenLink`, `NotAFile`,
 /// `NotADirectory`, `TooLarge` (also for what `edit` returned), `Untrusted`, `Permission`, `NotWritable`, `Io`.
 pub fn save(path: &Path, options: &Options, edit: &mut EditText<'_>) -> Result<Saved> {
+    save_for(path, options, Owners::Trusted, edit)
+}
+
+/// As [`save`], for a file that a user names: whatever it holds becomes `content`, whoever owns it. The snapshot is always there.
+///
+/// # Errors
+///
+/// As [`save`], without `Untrusted`.
+pub(crate) fn replace(path: &Path, options: &Options, content: &[u8]) -> Result<Saved> {
+    save_for(path, options, Owners::Any, &mut |_| Ok(Some(content.to_vec())))
+}
+
+fn save_for(path: &Path, options: &Options, owners: Owners, edit: &mut EditText<'_>) -> Result<Saved> {
     let directory = directory_of(path)?;
     for _ in 0..ATTEMPTS {
-        let Some(target) = Target::find(path, options)? else {
+        let Some(target) = Target::find(path, options, owners)? else {
             if edit(None).map_err(|error| error.at(path))?.is_none() {
                 return Ok(Saved { before: None, snapshot: None, written: false });
             }
@@ -142,7 +155,7 @@ pub fn save(path: &Path, options: &Options, edit: &mut EditText<'_>) -> Result<S
 /// As [`save`].
 pub fn recover(path: &Path, options: &Options) -> Result<bool> {
     directory_of(path)?;
-    let Some(target) = Target::find(path, options)? else { return Ok(false) };
+    let Some(target) = Target::find(path, options, Owners::Trusted)? else { return Ok(false) };
     if target.dir.stat_itself(&target.dir.place(&target.backup)?)?.is_none() {
         return Ok(false);
     }
@@ -271,8 +284,8 @@ struct Found {
 
 impl<'a> Target<'a> {
     /// `None` where the directory of `path` does not exist.
-    fn find(path: &'a Path, options: &'a Options) -> Result<Option<Self>> {
-        let Some(target) = Self::at(path, path, options)? else { return Ok(None) };
+    fn find(path: &'a Path, options: &'a Options, owners: Owners) -> Result<Option<Self>> {
+        let Some(target) = Self::at(path, path, options, owners)? else { return Ok(None) };
         let Some(stat) = target.dir.stat_itself(&target.place)? else { return Ok(Some(target)) };
         if !stat.is_link() {
             // To open a FIFO or a device can have effects of its own.
@@ -284,14 +297,15 @@ impl<'a> Target<'a> {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => broken(),
             _ => open::located(path, &error),
         })?;
-        let target = Self::at(&resolved, path, options)?.ok_or_else(broken)?;
+        let target = Self::at(&resolved, path, options, owners)?.ok_or_else(broken)?;
         let stat = target.known_as(target.dir.stat_itself(&target.place))?.ok_or_else(broken)?;
         target.known_as(ConfigDir::check(&stat, &target.place, &options.limits))?;
         Ok(Some(target))
     }
 
-    fn at(resolved: &Path, path: &'a Path, options: &'a Options) -> Result<Option<Self>> {
-        let dir = ConfigDir::open(directory_of(resolved)?).map_err(|error| not_its_fault(error, path))?;
+    fn at(resolved: &Path, path: &'a Path, options: &'a Options, owners: Owners) -> Result<Option<Self>> {
+        let directory = directory_of(resolved)?;
+        let dir = ConfigDir::open_for(directory, owners).map_err(|error| not_its_fault(error, path))?;
         let Some(dir) = dir else { return Ok(None) };
         let name = resolved.file_name().unwrap_or_default().to_owned();
         let place = dir.place(&name)?;

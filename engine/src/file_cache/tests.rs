@@ -49,7 +49,7 @@ impl Fixture {
     }
 
     fn bytes_kept(&self) -> u64 {
-        lock(&self.cache.kept).bytes
+        self.cache.bytes()
     }
 }
 
@@ -193,19 +193,19 @@ fn a_document_is_parsed_once_and_its_errors_name_the_file() {
 
 #[test]
 fn memory_is_bounded_and_the_least_recently_used_go_first() {
-    let weight = FileEntry::new(Path::new("/").into(), snapshot_of(10_000), Instant::now()).weight();
+    let weight = FileEntry::new(Path::new("/").into(), snapshot_of(10_000), None, Instant::now()).weight();
     let fixture = Fixture::with_memory(3 * weight + weight / 2);
     for name in ["a.lua", "b.lua", "c.lua", "d.lua"] {
         fixture.write(name, &"x".repeat(10_000));
     }
     let a = fixture.load("a.lua");
-    let b = fixture.load("b.lua");
+    let b = Arc::downgrade(&fixture.load("b.lua"));
     fixture.load("c.lua");
     fixture.load("a.lua");
     fixture.load("d.lua");
-    assert!(fixture.bytes_kept() <= fixture.cache.max_bytes);
+    assert!(fixture.bytes_kept() <= fixture.cache.shelf.max_bytes());
     assert!(Arc::ptr_eq(&a, &fixture.load("a.lua")), "used again, so kept");
-    assert!(!Arc::ptr_eq(&b, &fixture.load("b.lua")), "the one that had to go");
+    assert!(b.upgrade().is_none(), "the one that had to go");
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn the_largest_file_that_may_be_read_is_kept_beside_others() {
         fixture.load(&format!("{index}.lua"));
     }
     assert!(Arc::ptr_eq(&large, &fixture.load_with("large.json", &limits)));
-    assert!(fixture.bytes_kept() <= fixture.cache.max_bytes);
+    assert!(fixture.bytes_kept() <= fixture.cache.shelf.max_bytes());
 }
 
 fn snapshot_of(size: usize) -> Snapshot {
@@ -284,5 +284,219 @@ mod opens {
         }
         fixture.try_load("a.lua", &Limits { max_file_size: 1, ..LIMITS }).unwrap_err();
         assert_eq!(count(&watch), 0, "too large");
+    }
+}
+
+/// Files by absolute path, whoever owns them: what users ask for.
+mod by_path {
+    use std::process::Command;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::disk::Disk;
+
+    struct Files {
+        tmp: TempDir,
+        cache: FileCache,
+    }
+
+    impl Files {
+        /// On a device whose step has been looked for.
+        fn probed(directory: &Path) -> Self {
+            let tmp = TempDir::new_in(directory).unwrap();
+            let disk = Disk::default();
+            disk.steps.probe(stat(tmp.path()).dev, tmp.path());
+            Self { tmp, cache: FileCache::on(disk, 1 << 20) }
+        }
+
+        fn new() -> Self {
+            Self::probed(&std::env::temp_dir())
+        }
+
+        /// One for each file system at hand.
+        fn everywhere() -> Vec<Self> {
+            let mut all = vec![Self::new()];
+            all.extend(Some(Path::new("/dev/shm")).filter(|shm| shm.exists()).map(Self::probed));
+            all
+        }
+
+        fn at(&self, name: &str) -> PathBuf {
+            self.tmp.path().join(name)
+        }
+
+        fn put(&self, name: &str, content: &str) {
+            fs::write(self.at(name), content).unwrap();
+        }
+
+        fn get(&self, name: &str) -> FileState {
+            self.cache.file(&self.at(name).into(), &LIMITS).unwrap()
+        }
+
+        fn content(&self, name: &str) -> String {
+            String::from_utf8(self.get(name).entry.content.clone()).unwrap()
+        }
+
+        fn run(&self, command: &str, arguments: &[&str]) {
+            assert!(Command::new(command).args(arguments).current_dir(self.tmp.path()).status().unwrap().success());
+        }
+
+        /// Waits until the file is so old that an equal fingerprint proves its content.
+        fn settle(&self, name: &str) {
+            let fingerprint = stat(&self.at(name));
+            while fingerprint.is_racy(Timestamp::now(), self.cache.disk.steps.of(fingerprint.dev)) {
+                std::thread::yield_now();
+            }
+            self.get(name);
+        }
+    }
+
+    fn stat(path: &Path) -> Fingerprint {
+        Fingerprint::of(&rustix::fs::stat(path).unwrap())
+    }
+
+    #[test]
+    fn no_rewrite_of_the_same_size_is_missed_however_quickly_it_comes() {
+        for files in Files::everywhere() {
+            for round in 0..10_000 {
+                let content = format!("{round:05}");
+                files.put("a.lua", &content);
+                assert_eq!(files.content("a.lua"), content, "{}", files.tmp.path().display());
+            }
+        }
+    }
+
+    #[test]
+    fn no_rewrite_in_place_is_missed_after_a_read_that_proved_something() {
+        let files = Files::new();
+        files.put("a.lua", "0");
+        for round in 0..20 {
+            files.settle("a.lua");
+            let content = (round % 10).to_string();
+            files.put("a.lua", &content);
+            assert_eq!(files.content("a.lua"), content);
+        }
+    }
+
+    #[test]
+    fn times_that_are_set_back_or_copied_do_not_deceive() {
+        for files in Files::everywhere() {
+            files.put("reference", "");
+            for round in 0..10 {
+                let (old, new) = (format!("old {round}"), format!("new {round}"));
+                files.put("a.lua", &old);
+                files.run("touch", &["-r", "reference", "a.lua"]);
+                if round % 2 == 0 {
+                    files.settle("a.lua");
+                }
+                assert_eq!(files.content("a.lua"), old);
+                files.put("a.lua", &new);
+                files.run("touch", &["-r", "reference", "a.lua"]);
+                assert_eq!(files.content("a.lua"), new, "touch -r");
+
+                files.put("b.lua", &old);
+                files.run("touch", &["-r", "a.lua", "b.lua"]);
+                files.run("cp", &["-p", "b.lua", "a.lua"]);
+                assert_eq!(files.content("a.lua"), old, "cp -p");
+
+                files.put("b.lua", &new);
+                files.run("touch", &["-r", "a.lua", "b.lua"]);
+                files.run("mv", &["b.lua", "a.lua"]);
+                assert_eq!(files.content("a.lua"), new, "mv over it");
+            }
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_turned_to_another_file_is_seen() {
+        for files in Files::everywhere() {
+            files.put("old", "old");
+            files.put("new", "new");
+            files.run("touch", &["-r", "old", "new"]);
+            for target in ["old", "new"].into_iter().cycle().take(20) {
+                symlink(target, files.at("beside")).unwrap();
+                fs::rename(files.at("beside"), files.at("link")).unwrap();
+                assert_eq!(files.content("link"), target);
+            }
+            files.settle("old");
+            files.settle("new");
+            for target in ["old", "new"].into_iter().cycle().take(20) {
+                symlink(target, files.at("beside")).unwrap();
+                fs::rename(files.at("beside"), files.at("link")).unwrap();
+                assert_eq!(files.content("link"), target);
+            }
+        }
+    }
+
+    #[test]
+    fn a_time_in_the_future_proves_nothing() {
+        let files = Files::new();
+        files.put("a.lua", "old");
+        let future = std::time::SystemTime::now() + Duration::from_secs(3600);
+        let set = || fs::File::options().write(true).open(files.at("a.lua")).unwrap().set_modified(future).unwrap();
+        set();
+        let first = files.get("a.lua");
+        files.put("a.lua", "new");
+        set();
+        // As if its inode had kept its time too.
+        lock(&first.entry.verified).fingerprint = stat(&files.at("a.lua"));
+        assert_eq!(files.content("a.lua"), "new");
+    }
+
+    #[test]
+    fn on_a_file_system_with_a_clock_of_its_own_the_content_is_compared() {
+        let files = Files::new();
+        files.put("a.lua", "old");
+        let first = files.get("a.lua");
+        files.put("a.lua", "new");
+        lock(&first.entry.verified).fingerprint = stat(&files.at("a.lua"));
+        age(&first.entry);
+        assert_eq!(files.content("a.lua"), "old", "a forged proof");
+        files.cache.disk.steps.set(first.fingerprint.dev, Step::Unreliable);
+        assert_eq!(files.content("a.lua"), "new");
+    }
+
+    #[test]
+    fn a_state_is_named_by_content_and_fingerprint() {
+        let files = Files::new();
+        files.put("a.lua", "1");
+        let first = files.get("a.lua");
+        assert_eq!(files.get("a.lua").id, first.id, "young, and compared");
+        files.settle("a.lua");
+        assert_eq!(files.get("a.lua").id, first.id, "proved");
+        files.run("touch", &["a.lua"]);
+        let touched = files.get("a.lua");
+        assert!(touched.id != first.id && Arc::ptr_eq(&touched.entry, &first.entry));
+        assert_eq!(touched.fingerprint, stat(&files.at("a.lua")));
+    }
+
+    #[test]
+    fn a_read_during_which_the_file_was_forgotten_is_not_kept() {
+        let files = Files::new();
+        let path: Arc<Path> = files.at("a.lua").into();
+        let read = |forget: &dyn Fn()| {
+            let read = files.cache.shelf.read(&path);
+            forget();
+            files.cache.take_up(&path, read, None, snapshot_of(1), Instant::now());
+            files.cache.shelf.get(&path).is_some()
+        };
+        assert!(read(&|| {}));
+        assert!(!read(&|| drop(files.cache.invalidate(&path))));
+        assert!(!read(&|| drop(files.cache.clear())));
+        let written = || drop(files.cache.written_by_user(&path, snapshot_of(2), None));
+        assert!(read(&written));
+        assert_eq!(files.cache.shelf.get(&path).unwrap().content.len(), 2, "what was written is newer");
+    }
+
+    #[test]
+    fn what_is_given_with_a_write_counts_as_memory() {
+        let files = Files::new();
+        let path: Arc<Path> = files.at("a.lua").into();
+        files.cache.written_by_user(&path, snapshot_of(1), None);
+        let raw = files.cache.bytes();
+        let given = serde_json::json!({ "key": ["x".repeat(1000), 1, null], "other": {} });
+        files.cache.written_by_user(&path, snapshot_of(1), Some(given));
+        assert!(files.cache.bytes() > raw + 1000 + 6 * size_of::<Value>() as u64);
+        files.cache.invalidate(&path);
+        assert_eq!(files.cache.bytes(), 0);
     }
 }

@@ -7,7 +7,8 @@ use std::fs::{self, File, Metadata};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Kind, Links, Listed, Listing, Stat};
+use super::{A_DIRECTORY, Distrust, Kind, Links, Listed, Listing, Owners, Stat};
+use crate::dir_cache::{DirectoryItem, ItemKind};
 use crate::error::ErrorKind;
 use crate::fingerprint::Fingerprint;
 
@@ -17,11 +18,17 @@ pub(super) struct Dir {
 }
 
 impl Dir {
-    pub(super) fn open(path: &Path) -> io::Result<Self> {
+    pub(super) fn open(path: &Path, _: Owners) -> io::Result<Self> {
         if !fs::metadata(path)?.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Self { path: path.to_owned() })
+    }
+
+    pub(super) fn distrust_owner(&mut self) {}
+
+    pub(super) fn directory_distrust(&self, _: &Path) -> Option<Distrust> {
+        None
     }
 
     pub(super) fn stat(&self, relative: &Path) -> io::Result<Stat> {
@@ -56,6 +63,18 @@ impl Dir {
         Ok(Listing { entries, fingerprint: None, distrust: None })
     }
 
+    /// As [`Dir::list`], told at once.
+    pub(super) fn list_by_parts(
+        &self,
+        relative: &Path,
+        _: bool,
+        tell: &mut dyn FnMut(Vec<Listed>),
+    ) -> io::Result<Listing> {
+        let mut listing = self.list(relative)?;
+        tell(std::mem::take(&mut listing.entries));
+        Ok(listing)
+    }
+
     /// None: without an inode, two directories made at the same time would be one.
     pub(super) fn directory_fingerprint(&self, _: &Path) -> Option<Fingerprint> {
         None
@@ -68,7 +87,7 @@ fn describe(metadata: &Metadata) -> io::Result<Stat> {
     } else if metadata.is_symlink() {
         Kind::Link
     } else if metadata.is_dir() {
-        Kind::Other("a directory")
+        Kind::Other(A_DIRECTORY)
     } else {
         Kind::Other("a device")
     };
@@ -76,6 +95,42 @@ fn describe(metadata: &Metadata) -> io::Result<Stat> {
     // Not every file system knows it; then there is one proof less.
     let ctime = metadata.created().map_or(mtime, Into::into);
     Ok(Stat { kind, distrust: None, fingerprint: Fingerprint { dev: 0, ino: 0, size: metadata.len(), mtime, ctime } })
+}
+
+/// What lies at an absolute path, links followed.
+pub(super) fn stat_path(path: &Path) -> io::Result<Stat> {
+    describe(&fs::metadata(path)?)
+}
+
+/// As [`stat_path`], of an open file.
+pub(super) fn stat_open(file: &File) -> io::Result<Stat> {
+    describe(&file.metadata()?)
+}
+
+/// The file at an absolute path, links followed.
+pub(super) fn open_path(path: &Path) -> io::Result<File> {
+    File::open(path)
+}
+
+/// All entries in no order, and the directory's fingerprint before and after.
+pub(super) fn list_path(path: &Path) -> io::Result<(Vec<DirectoryItem>, [Fingerprint; 2])> {
+    let before = fs::metadata(path)?;
+    // Listing a file has an error of its own on each system.
+    if !before.is_dir() {
+        return Err(io::ErrorKind::NotADirectory.into());
+    }
+    let item = |entry: io::Result<fs::DirEntry>| {
+        let entry = entry?;
+        let kind = match entry.file_type() {
+            Ok(kind) if kind.is_file() => ItemKind::File,
+            Ok(kind) if kind.is_dir() => ItemKind::Directory,
+            Ok(kind) if kind.is_symlink() => ItemKind::Link,
+            _ => ItemKind::Unknown,
+        };
+        Ok(DirectoryItem { name: entry.file_name(), kind })
+    };
+    let items = fs::read_dir(path)?.map(item).collect::<io::Result<_>>()?;
+    Ok((items, [describe(&before)?.fingerprint, describe(&fs::metadata(path)?)?.fingerprint]))
 }
 
 /// What only the number of an error tells.

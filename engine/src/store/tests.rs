@@ -13,6 +13,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::json::{Value, parse};
+use crate::time_step::Step;
 
 const LIMITS: Limits = Limits { max_file_size: 1024 * 1024, trust_mtime: true };
 
@@ -79,7 +80,7 @@ fn replaces_the_content_and_tells_both() {
     let loaded = dir.read(&dir.place("a.json").unwrap(), Links::Follow, &LIMITS).unwrap().unwrap();
     let snapshot = saved.snapshot.unwrap();
     assert_eq!((&snapshot.content, snapshot.fingerprint), (&loaded.content, loaded.fingerprint));
-    assert!(snapshot.fingerprint.is_racy(snapshot.read_at), "somebody may write it in the same moment");
+    assert!(snapshot.fingerprint.is_racy(snapshot.read_at, Step::COARSEST), "somebody may write it in the same moment");
 }
 
 #[test]
@@ -602,7 +603,7 @@ mod at_the_exchange {
     fn exchange_after(happens: impl FnOnce(&Path)) -> (TempDir, bool, bool) {
         let (tmp, path) = scene();
         let options = options();
-        let target = Target::find(&path, &options).unwrap().unwrap();
+        let target = Target::find(&path, &options, Owners::Trusted).unwrap().unwrap();
         let found = target.read().unwrap().unwrap().snapshot.fingerprint;
         let file = target.write_beside(platform::Access::AsNew, NEW).unwrap();
         happens(&path);
@@ -642,7 +643,7 @@ mod at_the_exchange {
     fn who_replaces_the_file_while_it_is_put_back_comes_last() {
         let (tmp, path) = scene();
         let options = options();
-        let target = Target::find(&path, &options).unwrap().unwrap();
+        let target = Target::find(&path, &options, Owners::Trusted).unwrap().unwrap();
         let temporary = tmp.path().join(&target.temporary);
         let file = target.write_beside(platform::Access::AsNew, NEW).unwrap();
         // This save's file was in place, and what it displaced, THEIRS, is beside; then that was replaced too.
@@ -659,7 +660,7 @@ mod at_the_exchange {
     fn what_nobody_could_look_at_is_not_removed() {
         let (tmp, path) = scene();
         let options = options();
-        let target = Target::find(&path, &options).unwrap().unwrap();
+        let target = Target::find(&path, &options, Owners::Trusted).unwrap().unwrap();
         let file = target.write_beside(platform::Access::AsNew, NEW).unwrap();
         fs::rename(tmp.path().join(&target.temporary), tmp.path().join("ours")).unwrap();
         fs::write(tmp.path().join(&target.temporary), THEIRS).unwrap();
@@ -676,7 +677,7 @@ mod at_the_exchange {
     fn a_file_that_somebody_else_makes_is_not_replaced() {
         let (tmp, _) = scene();
         let (path, options) = (tmp.path().join("new.json"), options());
-        let target = Target::find(&path, &options).unwrap().unwrap();
+        let target = Target::find(&path, &options, Owners::Trusted).unwrap().unwrap();
         let file = target.write_beside(platform::Access::AsNew, NEW).unwrap();
         replace(&path, THEIRS);
         assert!(target.put_in_place(None, file).unwrap().is_none());
@@ -886,4 +887,22 @@ mod portable_back_end {
         set_mode(&tmp.path().join(name), 0o444);
         assert_eq!(may_write(&dir, name).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
     }
+}
+
+#[test]
+fn what_a_user_names_is_replaced_whoever_owns_it() {
+    let (_tmp, path) = scene();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o606)).unwrap();
+    let refused = save(&path, &options(), &mut |_| Ok(Some(NEW.to_vec()))).unwrap_err();
+    assert_eq!(refused.kind.code(), "untrusted");
+    if geteuid().is_root() {
+        chown(&path, Some(STRANGER), None).unwrap();
+    }
+    let saved = replace(&path, &options(), NEW).unwrap();
+    assert_eq!((saved.written, saved.snapshot.unwrap().content), (true, NEW.to_vec()));
+    let metadata = fs::metadata(&path).unwrap();
+    assert_eq!((fs::read(&path).unwrap(), metadata.mode() & 0o777), (NEW.to_vec(), 0o606));
+    assert!(!geteuid().is_root() || metadata.uid() == STRANGER);
+    let again = replace(&path, &options(), NEW).unwrap();
+    assert!(!again.written && again.snapshot.is_some());
 }

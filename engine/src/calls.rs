@@ -2,8 +2,8 @@
 //!
 //! A call into a dead mount cannot be taken back, so the thread that makes it may be lost. This registry sees to it that a
 //! path costs one thread at most: whoever wants to look at a path that somebody is looking at is told so ([`Blocked`]),
-//! leaves the blocking pool and waits on the async side ([`Calls::released`]). It reads nothing itself; `runner` does the
-//! waiting.
+//! leaves the blocking pool and waits on the async side ([`Calls::released`]). It reads nothing itself; the waiting is done by
+//! `pipeline/runner` and [`crate::caches`].
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -13,11 +13,11 @@ use tokio::sync::Notify;
 
 /// Somebody else is looking at this path.
 #[derive(Debug)]
-pub(super) struct Blocked(pub(super) PathBuf);
+pub(crate) struct Blocked(pub(super) PathBuf);
 
-/// One seat for each thread that looks at something; shared by all loads of an engine.
+/// One seat for each thread that looks at something; shared by all loads and caches of a process.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
+pub(crate) struct Calls {
     /// A scan of this short list is cheaper than a map, and a seat's path is overwritten in place: a walk allocates nothing
     /// here.
     seats: Mutex<Vec<Seat>>,
@@ -29,6 +29,19 @@ struct Seat {
     taken: bool,
     /// Empty while its owner looks at nothing.
     path: PathBuf,
+    /// Somebody waits for the path: to wake them all at each move would cost more than the looks.
+    awaited: bool,
+    /// Where another thread of the load looks, for which this one waits.
+    waits_for: PathBuf,
+}
+
+impl Seat {
+    /// Leaves the path; whether somebody waits for that.
+    fn leave(&mut self) -> bool {
+        self.path.clear();
+        self.waits_for.clear();
+        std::mem::take(&mut self.awaited)
+    }
 }
 
 impl Calls {
@@ -36,19 +49,27 @@ impl Calls {
         self.seats.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_out(seats: &[Seat], path: &Path) -> bool {
-        // Byte equality: every path here was resolved or joined by this crate, in one spelling.
-        seats.iter().any(|seat| seat.path.as_os_str() == path.as_os_str())
+    /// The seat of whoever looks at it.
+    fn find<'a>(seats: &'a mut [Seat], path: &Path) -> Option<&'a mut Seat> {
+        // Byte equality: what was resolved or joined by this crate is in one spelling, and users mostly keep to one.
+        seats.iter_mut().find(|seat| seat.path.as_os_str() == path.as_os_str())
+    }
+
+    fn wake(&self, awaited: bool) {
+        if awaited {
+            self.moved.notify_waiters();
+        }
     }
 
     /// Waits until nobody looks at `path`. Cancel-safe, and without a deadline of its own.
-    pub(super) async fn released(&self, path: &Path) {
+    pub(crate) async fn released(&self, path: &Path) {
         loop {
             let mut moved = pin!(self.moved.notified());
             // Registered before the look, so that a release between the two is not missed.
             moved.as_mut().enable();
-            if !Self::is_out(&self.seats(), path) {
-                return;
+            match Self::find(&mut self.seats(), path) {
+                Some(seat) => seat.awaited = true,
+                None => return,
             }
             moved.await;
         }
@@ -57,13 +78,13 @@ impl Calls {
 
 /// A thread's seat in [`Calls`]; given up when dropped.
 #[derive(Debug)]
-pub(super) struct Look {
+pub(crate) struct Look {
     calls: Arc<Calls>,
     seat: usize,
 }
 
 impl Look {
-    pub(super) fn new(calls: &Arc<Calls>) -> Self {
+    pub(crate) fn new(calls: &Arc<Calls>) -> Self {
         let mut seats = calls.seats();
         let seat = seats.iter().position(|seat| !seat.taken).unwrap_or_else(|| {
             seats.push(Seat::default());
@@ -75,26 +96,35 @@ impl Look {
     }
 
     /// Says that this thread's next calls are about `path`, and no longer about the one before.
-    pub(super) fn at(&self, path: &Path) -> Result<(), Blocked> {
+    pub(crate) fn at(&self, path: &Path) -> Result<(), Blocked> {
         let mut seats = self.calls.seats();
-        seats[self.seat].path.clear();
-        let blocked = Calls::is_out(&seats, path);
+        let awaited = seats[self.seat].leave();
+        let blocked = Calls::find(&mut seats, path).is_some();
         if !blocked {
             seats[self.seat].path.as_mut_os_string().push(path);
         }
         drop(seats);
-        self.calls.moved.notify_waiters();
+        self.calls.wake(awaited);
         if blocked { Err(Blocked(path.to_path_buf())) } else { Ok(()) }
     }
 
     /// Says that this thread looks at nothing for now.
-    pub(super) fn rest(&self) {
-        self.calls.seats()[self.seat].path.clear();
-        self.calls.moved.notify_waiters();
+    pub(crate) fn rest(&self) {
+        let awaited = self.calls.seats()[self.seat].leave();
+        self.calls.wake(awaited);
+    }
+
+    /// Says that this thread looks at nothing, but waits for one that looks at `path`.
+    pub(crate) fn wait_for(&self, path: &Path) {
+        let mut seats = self.calls.seats();
+        let awaited = seats[self.seat].leave();
+        seats[self.seat].waits_for.as_mut_os_string().push(path);
+        drop(seats);
+        self.calls.wake(awaited);
     }
 
     /// A view of this seat for whoever waits for the thread.
-    pub(super) fn watch(&self) -> Watch {
+    pub(crate) fn watch(&self) -> Watch {
         Watch { calls: Arc::clone(&self.calls), seat: self.seat }
     }
 }
@@ -102,25 +132,26 @@ impl Look {
 impl Drop for Look {
     fn drop(&mut self) {
         let mut seats = self.calls.seats();
-        seats[self.seat].path.clear();
+        let awaited = seats[self.seat].leave();
         seats[self.seat].taken = false;
         drop(seats);
-        self.calls.moved.notify_waiters();
+        self.calls.wake(awaited);
     }
 }
 
-/// Tells what the thread in one seat is looking at.
+/// Tells what the thread in one seat is looking at, or waits for.
 #[derive(Debug)]
-pub(super) struct Watch {
+pub(crate) struct Watch {
     calls: Arc<Calls>,
     seat: usize,
 }
 
 impl Watch {
-    /// The path, if the thread is looking at one.
-    pub(super) fn path(&self) -> Option<PathBuf> {
+    /// The path, if there is one.
+    pub(crate) fn path(&self) -> Option<PathBuf> {
         let seats = self.calls.seats();
-        Some(&seats[self.seat].path).filter(|path| !path.as_os_str().is_empty()).cloned()
+        let Seat { path, waits_for, .. } = &seats[self.seat];
+        [path, waits_for].into_iter().find(|path| !path.as_os_str().is_empty()).cloned()
     }
 }
 
@@ -140,6 +171,17 @@ mod tests {
         drop(second);
         first.at(Path::new("/mnt/dead")).unwrap();
         assert_eq!(first.watch().path().unwrap(), Path::new("/mnt/dead"));
+    }
+
+    #[test]
+    fn who_waits_for_another_thread_names_its_path_and_leaves_it_free() {
+        let calls = Arc::new(Calls::default());
+        let (waiting, looking) = (Look::new(&calls), Look::new(&calls));
+        waiting.wait_for(Path::new("/mnt/slow"));
+        looking.at(Path::new("/mnt/slow")).unwrap();
+        assert_eq!(waiting.watch().path().unwrap(), Path::new("/mnt/slow"));
+        waiting.rest();
+        assert_eq!(waiting.watch().path(), None);
     }
 
     #[test]
