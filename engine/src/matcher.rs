@@ -1,45 +1,222 @@
 //! Matchers: which directories count as a project's root, which file names count as its files.
 //!
-//! A matcher looks at names only and never at a disk; who asks it (`pipeline::walk`, `pipeline::find_files`) brings the
-//! names.
+//! A matcher looks at names only and never at a disk; who asks it (`pipeline`) brings the names. What only the user's code
+//! can answer is a [`Leaf`]; a matcher says which leaves matter ([`Verdict::Open`]), and somebody else asks them.
 
 use std::ffi::{OsStr, OsString};
 
+use globset::{GlobBuilder, GlobMatcher};
+
+use crate::error::{ErrorKind, Result};
+
 /// A condition on names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
 pub enum Matcher {
     /// A directory that holds an entry of exactly this name; a file that has it.
     Literal(OsString),
+    /// A directory that holds an entry whose name has this form; a file whose name has it.
+    Glob(Glob),
     /// At least one of these matches.
     Any(Vec<Matcher>),
+    /// All of these match.
+    All(Vec<Matcher>),
+    /// This one does not match.
+    Not(Box<Matcher>),
+    /// As [`Matcher::Any`]. As the whole matcher of a detect stage: the first of these that matches any directory at all, and
+    /// the directory that it matches.
+    Priority(Vec<Matcher>),
+    /// What the user's code answers.
+    Leaf(Leaf),
 }
 
-impl Matcher {
-    /// Whether it matches a directory, of which `holds` says what entries it has.
-    pub fn matches_directory(&self, holds: &dyn Fn(&OsStr) -> bool) -> bool {
+/// A condition that the user's code answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Leaf {
+    /// Its number, given by whoever can ask it.
+    pub id: usize,
+    /// It is asked with the names in a directory; otherwise with the directory's path only. (Of a file it gets both.)
+    pub of_names: bool,
+}
+
+/// The form of a name: `*`, `?`, `[a-z]`, `{a,b}`. No wildcard matches a slash.
+#[derive(Debug, Clone)]
+pub struct Glob(GlobMatcher);
+
+/// The names that a matcher is asked about: the entries of a directory, or a file's own one.
+pub trait Names {
+    /// Whether one of them is exactly this.
+    fn holds(&self, name: &OsStr) -> bool;
+    /// Whether the condition holds for one of them.
+    fn any(&self, condition: &mut dyn FnMut(&OsStr) -> bool) -> bool;
+}
+
+/// A file's own name.
+impl Names for OsStr {
+    fn holds(&self, name: &OsStr) -> bool {
+        self == name
+    }
+
+    fn any(&self, condition: &mut dyn FnMut(&OsStr) -> bool) -> bool {
+        condition(self)
+    }
+}
+
+/// What a matcher says before its leaves have been asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It matches, whatever the leaves say.
+    Yes,
+    /// It does not match, whatever the leaves say.
+    No,
+    /// It depends on leaves: of the matcher, only they are left.
+    Open(Matcher),
+}
+
+impl Verdict {
+    fn not(self) -> Self {
         match self {
-            Self::Literal(name) => holds(name),
-            Self::Any(matchers) => matchers.iter().any(|matcher| matcher.matches_directory(holds)),
+            Self::Yes => Self::No,
+            Self::No => Self::Yes,
+            Self::Open(rest) => Self::Open(Matcher::Not(Box::new(rest))),
         }
     }
 
-    /// Whether it matches a file of this name.
-    pub fn matches_name(&self, name: &OsStr) -> bool {
-        self.matches_directory(&|wanted| wanted == name)
+    /// What comes out once the leaves have answered.
+    pub fn settle(&self, answer: &mut dyn FnMut(Leaf) -> bool) -> bool {
+        match self {
+            Self::Yes => true,
+            Self::No => false,
+            Self::Open(rest) => rest.settle(answer),
+        }
+    }
+
+    /// The leaves that it depends on, each once.
+    pub fn leaves(&self) -> Vec<Leaf> {
+        let mut leaves = Vec::new();
+        if let Self::Open(rest) = self {
+            rest.each_leaf(&mut |leaf| {
+                if !leaves.contains(&leaf) {
+                    leaves.push(leaf);
+                }
+            });
+        }
+        leaves
     }
 }
+
+impl Matcher {
+    /// What it says of these names.
+    pub fn judge(&self, names: &(impl Names + ?Sized)) -> Verdict {
+        let whether = |yes| if yes { Verdict::Yes } else { Verdict::No };
+        match self {
+            Self::Literal(name) => whether(names.holds(name)),
+            Self::Glob(glob) => whether(names.any(&mut |name| glob.is_match(name))),
+            Self::Any(matchers) | Self::Priority(matchers) => {
+                Self::judge_until(matchers, names, &Verdict::Yes, Matcher::Any)
+            }
+            Self::All(matchers) => Self::judge_until(matchers, names, &Verdict::No, Matcher::All),
+            Self::Not(matcher) => matcher.judge(names).not(),
+            Self::Leaf(_) => Verdict::Open(self.clone()),
+        }
+    }
+
+    /// `decisive` if one of them says that; else what is open, put together; else the opposite.
+    fn judge_until(
+        matchers: &[Self],
+        names: &(impl Names + ?Sized),
+        decisive: &Verdict,
+        together: fn(Vec<Self>) -> Self,
+    ) -> Verdict {
+        let mut open = Vec::new();
+        for matcher in matchers {
+            match matcher.judge(names) {
+                verdict if verdict == *decisive => return verdict,
+                Verdict::Open(rest) => open.push(rest),
+                _ => {}
+            }
+        }
+        match open.len() {
+            0 => decisive.clone().not(),
+            1 => Verdict::Open(open.remove(0)),
+            _ => Verdict::Open(together(open)),
+        }
+    }
+
+    /// What comes first, what only where that matches nowhere, and so on: one matcher, but for [`Matcher::Priority`].
+    pub fn by_priority(&self) -> &[Self] {
+        match self {
+            Self::Priority(matchers) => matchers,
+            other => std::slice::from_ref(other),
+        }
+    }
+
+    /// Whether the names match. A leaf, which nobody has asked, does not.
+    pub fn matches(&self, names: &(impl Names + ?Sized)) -> bool {
+        self.judge(names).settle(&mut |_| false)
+    }
+
+    /// Whether the user's code has a say in it.
+    pub fn has_leaves(&self) -> bool {
+        let mut any = false;
+        self.each_leaf(&mut |_| any = true);
+        any
+    }
+
+    fn each_leaf(&self, visit: &mut dyn FnMut(Leaf)) {
+        match self {
+            Self::Literal(_) | Self::Glob(_) => {}
+            Self::Any(matchers) | Self::All(matchers) | Self::Priority(matchers) => {
+                matchers.iter().for_each(|matcher| matcher.each_leaf(visit));
+            }
+            Self::Not(matcher) => matcher.each_leaf(visit),
+            Self::Leaf(leaf) => visit(*leaf),
+        }
+    }
+
+    /// For one that holds nothing but leaves.
+    fn settle(&self, answer: &mut dyn FnMut(Leaf) -> bool) -> bool {
+        match self {
+            Self::Leaf(leaf) => answer(*leaf),
+            Self::Not(matcher) => !matcher.settle(answer),
+            Self::All(matchers) => matchers.iter().all(|matcher| matcher.settle(answer)),
+            Self::Any(matchers) | Self::Priority(matchers) => matchers.iter().any(|matcher| matcher.settle(answer)),
+            Self::Literal(_) | Self::Glob(_) => false,
+        }
+    }
+}
+
+impl Glob {
+    /// The glob in this text.
+    ///
+    /// # Errors
+    /// `InvalidArgument` where it is none.
+    pub fn new(text: &str) -> Result<Self> {
+        match GlobBuilder::new(text).literal_separator(true).build() {
+            Ok(glob) => Ok(Self(glob.compile_matcher())),
+            Err(error) => {
+                Err(ErrorKind::InvalidArgument(format!("the glob '{text}' is not valid: {}", error.kind())).into())
+            }
+        }
+    }
+
+    /// Its text.
+    pub fn text(&self) -> &str {
+        self.0.glob().glob()
+    }
+
+    /// Whether the name has this form.
+    pub fn is_match(&self, name: &OsStr) -> bool {
+        self.0.is_match(name)
+    }
+}
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Glob {}
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_list_matches_when_one_of_its_names_does() {
-        let matcher = Matcher::Any(vec![Matcher::Literal(".git".into()), Matcher::Literal(".hg".into())]);
-        assert!(matcher.matches_directory(&|name| name == ".hg"));
-        assert!(!matcher.matches_directory(&|name| name == "hg"));
-        assert!(matcher.matches_name(OsStr::new(".git")));
-        assert!(!Matcher::Any(vec![]).matches_name(OsStr::new(".git")));
-    }
-}
+mod tests;

@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::calls::Look;
+use super::directory::Directory;
 use super::walk::{Dirs, is_foreign};
 use super::{Detect, Stop, worktree};
 use crate::error::Result;
@@ -47,7 +48,7 @@ pub(super) const MANIFESTS: [&str; 18] = [
 const MAKEFILE: &str = "Makefile";
 
 /// The projects that the start directory lies in, outermost first.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Nest {
     pub(super) levels: Vec<Level>,
     /// Whether the outermost one is a repository, in which directories with a manifest are projects of their own.
@@ -55,7 +56,7 @@ pub(super) struct Nest {
 }
 
 /// One project of the nest.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Level {
     pub(super) root: PathBuf,
     pub(super) name: ProjectName,
@@ -83,7 +84,7 @@ pub(super) fn detect(
     home: Option<&Path>,
 ) -> Result<Option<Nest>, Stop> {
     match detect {
-        Detect::Default => {
+        Detect::Default { .. } => {
             let marked = marked(dirs)?;
             match &marked.repository {
                 Some(root) => {
@@ -93,25 +94,30 @@ pub(super) fn detect(
                     };
                     Ok(Some(repository(root, main_checkout.as_deref(), &marked.manifests)?))
                 }
-                None => match nearest_manifest(&marked, look, home)? {
+                None => match nearest_manifest(&marked.buildable, look, home)? {
                     Some(root) => Ok(Some(Nest::single(root)?)),
                     None => Ok(None),
                 },
             }
         }
         Detect::Matching { matcher, override_ } => {
-            let mut root = None;
-            let mut index = 0;
-            while let Some(directory) = dirs.get(index)? {
-                if directory.matches(matcher) {
-                    root = Some(directory.path.clone());
-                    if !override_ {
-                        break;
+            for matcher in matcher.by_priority() {
+                let mut root = None;
+                let mut index = 0;
+                while let Some(directory) = dirs.get(index)? {
+                    if matcher.matches(directory) {
+                        root = Some(directory.path.clone());
+                        if !override_ {
+                            break;
+                        }
                     }
+                    index += 1;
                 }
-                index += 1;
+                if let Some(root) = root {
+                    return Ok(Some(Nest::single(&root)?));
+                }
             }
-            Ok(root.map(|root| Nest::single(&root)).transpose()?)
+            Ok(None)
         }
     }
 }
@@ -131,25 +137,52 @@ fn marked(dirs: &mut Dirs<'_>) -> Result<Marked, Stop> {
     let mut marked = Marked { repository: None, is_main_checkout: false, manifests: Vec::new(), buildable: Vec::new() };
     let mut index = 0;
     while let Some(directory) = dirs.get(index)? {
-        if directory.holds_any(&VCS_MARKERS) {
-            marked.repository = Some(directory.path.clone());
-            marked.is_main_checkout = directory.lists_directory(GIT);
-            break;
-        }
-        let has_manifest = directory.holds_any(&MANIFESTS);
-        if has_manifest {
-            marked.manifests.push(directory.path.clone());
-        }
-        if has_manifest || directory.holds(OsStr::new(MAKEFILE)) {
-            marked.buildable.push(directory.path.clone());
+        match Marks::of(directory) {
+            Marks::Repository { is_main_checkout } => {
+                marked.repository = Some(directory.path.clone());
+                marked.is_main_checkout = is_main_checkout;
+                break;
+            }
+            Marks::Manifest => {
+                marked.manifests.push(directory.path.clone());
+                marked.buildable.push(directory.path.clone());
+            }
+            Marks::Makefile => marked.buildable.push(directory.path.clone()),
+            Marks::Nothing => {}
         }
         index += 1;
     }
     Ok(marked)
 }
 
+/// What the default rule sees in one directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marks {
+    Repository {
+        /// Its `.git` is known to be a directory, so it is no linked worktree.
+        is_main_checkout: bool,
+    },
+    Manifest,
+    Makefile,
+    Nothing,
+}
+
+impl Marks {
+    pub(super) fn of(directory: &Directory) -> Self {
+        if directory.holds_any(&VCS_MARKERS) {
+            Self::Repository { is_main_checkout: directory.lists_directory(GIT) }
+        } else if directory.holds_any(&MANIFESTS) {
+            Self::Manifest
+        } else if directory.holds(OsStr::new(MAKEFILE)) {
+            Self::Makefile
+        } else {
+            Self::Nothing
+        }
+    }
+}
+
 /// The repository and, nested in it, its packages on the way to the start directory.
-fn repository(root: &Path, main_checkout: Option<&OsStr>, manifests: &[PathBuf]) -> Result<Nest> {
+pub(super) fn repository(root: &Path, main_checkout: Option<&OsStr>, manifests: &[PathBuf]) -> Result<Nest> {
     let name = ProjectName::from_components([main_checkout.unwrap_or_else(|| own_name(root))])?;
     let mut levels = vec![Level { root: root.to_path_buf(), name: name.clone() }];
     let mut name = name;
@@ -160,19 +193,28 @@ fn repository(root: &Path, main_checkout: Option<&OsStr>, manifests: &[PathBuf])
     Ok(Nest { levels, has_packages: true })
 }
 
-/// Without a repository: the nearest directory with a manifest or a Makefile, other people's code apart. What is not "other
-/// people's" is measured from the outermost such directory: above it a `vendor` is just somebody's name.
-fn nearest_manifest<'m>(marked: &'m Marked, look: &Look, home: Option<&Path>) -> Result<Option<&'m Path>, Stop> {
-    let mut candidates: Vec<&PathBuf> = marked.buildable.iter().filter(|dir| dir.parent().is_some()).collect();
-    if let (Some(home), false) = (home, candidates.is_empty()) {
-        look.at(home)?;
-        let home = std::fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf());
-        candidates.retain(|dir| **dir != home);
-    }
-    let outermost = candidates.last().copied();
-    Ok(outermost.and_then(|outermost| {
-        candidates.into_iter().find(|dir| *dir == outermost || is_own_code(outermost, dir)).map(PathBuf::as_path)
-    }))
+/// Without a repository: the nearest directory with a manifest or a Makefile.
+fn nearest_manifest<'m>(buildable: &'m [PathBuf], look: &Look, home: Option<&Path>) -> Result<Option<&'m Path>, Stop> {
+    let home = match home {
+        Some(home) if !buildable.is_empty() => Some(resolved_home(home, look)?),
+        _ => None,
+    };
+    Ok(nearest_own(buildable, home.as_deref()))
+}
+
+/// The user's home directory as a walk comes across it.
+pub(super) fn resolved_home(home: &Path, look: &Look) -> Result<PathBuf, Stop> {
+    look.at(home)?;
+    Ok(std::fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf()))
+}
+
+/// The nearest of these directories, other people's code apart. What is not "other people's" is measured from the outermost
+/// of them: above it a `vendor` is just somebody's name.
+pub(super) fn nearest_own<'m>(buildable: &'m [PathBuf], home: Option<&Path>) -> Option<&'m Path> {
+    let may_be_project = |dir: &&PathBuf| dir.parent().is_some() && Some(dir.as_path()) != home;
+    let candidates: Vec<&PathBuf> = buildable.iter().filter(may_be_project).collect();
+    let outermost = candidates.last().copied()?;
+    candidates.into_iter().find(|dir| *dir == outermost || is_own_code(outermost, dir)).map(PathBuf::as_path)
 }
 
 /// Whether `package` lies in `root` and not below a directory of other people's code.

@@ -7,18 +7,24 @@
 #[cfg(test)]
 mod tests;
 
-use std::ffi::OsStr;
+use std::cell::OnceCell;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::sync::Arc;
 
+use super::aside::Later;
 use super::listings::Known;
 use crate::error::{Error, ErrorKind, Result};
 use crate::fingerprint::Fingerprint;
-use crate::matcher::Matcher;
+use crate::matcher;
 
 /// An open directory; cheap to clone.
-type Handle = sys::Handle;
+pub(super) type Handle = sys::Handle;
+
+/// On a slow disk, directories are large of which not all names come in so many fetches: some thousand entries.
+#[cfg(target_os = "linux")]
+const MOST_FETCHES: usize = 4;
 
 /// The start directory, resolved.
 #[derive(Debug, Clone)]
@@ -28,15 +34,56 @@ pub(super) struct Start {
     opened: Option<(Handle, Fingerprint)>,
 }
 
+/// The start directory, open, and what the kernel calls it; that this leads here has yet to be seen.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) handle: Handle,
+    pub(super) path: PathBuf,
+}
+
+impl Opened {
+    /// `None` where that does not work out: no /proc, no permission to list, not on Linux.
+    pub(super) fn open(given: &Path) -> Option<Self> {
+        let handle = Handle::open(given)?;
+        Some(Self { path: handle.path()?, handle })
+    }
+
+    /// What is believed until somebody has seen to it that the path leads here ([`Opened::leads_here`]).
+    pub(super) fn believe(&self) -> Option<Start> {
+        let fingerprint = self.handle.fingerprint(Path::new(""))?;
+        Some(Start { path: self.path.clone(), opened: Some((self.handle.clone(), fingerprint)) })
+    }
+
+    pub(super) fn leads_here(&self) -> bool {
+        self.handle.fingerprint_of_what_is_at(&self.path).is_some()
+    }
+
+    /// `None` where the path does not lead here: an unreachable or deleted directory.
+    pub(super) fn verify(self) -> Option<Start> {
+        let fingerprint = self.handle.fingerprint_of_what_is_at(&self.path)?;
+        Some(Start { path: self.path, opened: Some((self.handle, fingerprint)) })
+    }
+}
+
 impl Start {
-    /// Resolves the directory that a user gave.
+    /// The open directory itself.
+    pub(super) fn handle(&self) -> Option<&Handle> {
+        self.opened.as_ref().map(|(handle, _)| handle)
+    }
+
+    /// Resolves a directory, in a handful of calls however deep it is.
     ///
     /// # Errors
     /// `NotFound`, `NotADirectory`, `Permission` and the like, with the path as it was given.
     pub(super) fn resolve(given: &Path) -> Result<Self> {
-        if let Some((path, handle, fingerprint)) = sys::open_and_resolve(given) {
-            return Ok(Self { path, opened: Some((handle, fingerprint)) });
-        }
+        Opened::open(given).and_then(Opened::verify).map_or_else(|| Self::resolve_by_path(given), Ok)
+    }
+
+    /// As `realpath` does it, a call for every component.
+    ///
+    /// # Errors
+    /// `NotFound`, `NotADirectory`, `Permission` and the like, with the path as it was given.
+    pub(super) fn resolve_by_path(given: &Path) -> Result<Self> {
         let failed = |error| Error::io(given, &error);
         let path = std::fs::canonicalize(given).map_err(failed)?;
         if !std::fs::metadata(&path).map_err(failed)?.is_dir() {
@@ -59,6 +106,12 @@ pub(super) struct Ascent {
     /// How many levels above the anchor the next directory is.
     #[cfg(target_os = "linux")]
     levels: usize,
+    /// In how many fetches a directory is listed.
+    #[cfg(target_os = "linux")]
+    fetches: usize,
+    /// Whether anything was remembered when the walk began: where nothing is, nobody has to ask.
+    #[cfg(target_os = "linux")]
+    remembers: Option<bool>,
 }
 
 /// A directory, and what it holds.
@@ -66,12 +119,26 @@ pub(super) struct Ascent {
 pub(super) struct Directory {
     pub(super) path: PathBuf,
     names: Names,
+    /// Taken before the names were.
+    fingerprint: Option<Fingerprint>,
+    /// What a large one holds, where that is asked.
+    listing: OnceCell<Vec<OsString>>,
+}
+
+/// What a listing has shown of directories in a directory.
+#[derive(Debug)]
+pub(super) struct Subdirectories {
+    /// Their names.
+    pub(super) names: Vec<OsString>,
+    /// That of the directory they are in, taken before they were listed.
+    pub(super) fingerprint: Option<Fingerprint>,
 }
 
 /// Small directories are listed in one go; in large ones the few names that matter are asked for.
 #[derive(Debug)]
 enum Names {
-    /// Every entry's name, each followed by a slash if it is a directory, and a NUL.
+    /// Every entry's name, each followed by a slash if it is a directory, and a NUL. An empty name with a slash: kinds are not
+    /// known.
     #[cfg(target_os = "linux")]
     Listed(Arc<[u8]>),
     #[cfg(target_os = "linux")]
@@ -82,7 +149,86 @@ enum Names {
 impl Directory {
     /// The directory at `path`, of which nothing is opened or listed.
     pub(super) fn by_path(path: PathBuf) -> Self {
-        Self { path, names: Names::ByPath }
+        Self::with(path, Names::ByPath)
+    }
+
+    /// The directory at `path`, listed if it can be, as on a slow disk.
+    pub(super) fn list(path: PathBuf) -> Self {
+        #[cfg(target_os = "linux")]
+        if let Some(handle) = Handle::open(&path) {
+            return Self::with(path, Names::list(handle, None, MOST_FETCHES));
+        }
+        Self::by_path(path)
+    }
+
+    /// The directory at `path`, reached from the root. Without `known`, no earlier listing of it is believed.
+    #[cfg(target_os = "linux")]
+    pub(super) fn open(path: PathBuf, known: Option<Known<'_>>) -> Self {
+        if let Some(known) = known
+            && let Some(names) = fingerprint(&path).and_then(|fingerprint| known.memory.walked.get(&fingerprint))
+        {
+            return Self::with(path, Names::Listed(names));
+        }
+        let Some(handle) = Handle::open(&path) else { return Self::by_path(path) };
+        let fingerprint = known.and_then(|_| handle.fingerprint(Path::new("")));
+        let names = Names::list(handle, known.zip(fingerprint), 1);
+        Self { fingerprint, ..Self::with(path, names) }
+    }
+
+    /// The directory at `path`.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn open(path: PathBuf, _: Option<Known<'_>>) -> Self {
+        Self::by_path(path)
+    }
+
+    fn with(path: PathBuf, names: Names) -> Self {
+        Self { path, names, fingerprint: None, listing: OnceCell::new() }
+    }
+
+    /// The directories in it, links apart; `None` where it was not listed, or without kinds.
+    pub(super) fn subdirectories(&self) -> Option<Subdirectories> {
+        #[cfg(target_os = "linux")]
+        if let Names::Listed(entries) = &self.names {
+            use std::os::unix::ffi::OsStrExt;
+            let directories = || entries.split(|byte| *byte == 0).filter_map(|entry| entry.strip_suffix(b"/"));
+            let names = || directories().map(|name| OsStr::from_bytes(name).to_owned()).collect();
+            let all_known = directories().all(|name| !name.is_empty());
+            return all_known.then(|| Subdirectories { names: names(), fingerprint: self.fingerprint });
+        }
+        None
+    }
+
+    /// The directory so many levels above `start`, on a slow disk: in calls one after the other it costs as little as may be,
+    /// at whatever length. `path` is its path. Without `fingerprints` it is not kept for later walks; what is to be closed when nobody waits any more is added to `later`.
+    #[cfg(target_os = "linux")]
+    pub(super) fn above(
+        start: &Handle,
+        levels: usize,
+        path: PathBuf,
+        known: Option<Known<'_>>,
+        fingerprints: bool,
+        later: &mut Later,
+    ) -> Self {
+        let up = "../".repeat(levels);
+        let up = Path::new(&up);
+        if let Some(known) = known.filter(|known| !known.memory.walked.is_empty())
+            && let Some(fingerprint) = start.fingerprint(up)
+            && let Some(names) = known.memory.walked.get(&fingerprint)
+        {
+            return Self { fingerprint: Some(fingerprint), ..Self::with(path, Names::Listed(names)) };
+        }
+        let Some(handle) = start.open_below(up) else { return Self::by_path(path) };
+        later.close(handle.clone());
+        // A call that everybody waits for.
+        let fingerprint = known.filter(|_| fingerprints).and_then(|_| handle.fingerprint(Path::new("")));
+        let names = Names::list(handle, known.zip(fingerprint), MOST_FETCHES);
+        Self { fingerprint, ..Self::with(path, names) }
+    }
+
+    /// Never called here, where there are no handles.
+    #[cfg(not(target_os = "linux"))]
+    pub(super) fn above(start: &Handle, _: usize, _: PathBuf, _: Option<Known<'_>>, _: bool, _: &mut Later) -> Self {
+        match *start {}
     }
 
     /// Whether a listing says that it has a directory of this name, which is then no link. Where it does not say so, there may
@@ -118,11 +264,27 @@ impl Directory {
             _ => names.iter().any(|name| self.holds(OsStr::new(name))),
         }
     }
+}
 
-    /// Whether the matcher takes it.
-    pub(super) fn matches(&self, matcher: &Matcher) -> bool {
+impl matcher::Names for Directory {
+    fn holds(&self, name: &OsStr) -> bool {
         // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
-        matcher.matches_directory(&|name| Path::new(name).file_name() == Some(name) && self.holds(name))
+        Path::new(name).file_name() == Some(name) && Directory::holds(self, name)
+    }
+
+    /// One that cannot be listed seems empty.
+    fn any(&self, condition: &mut dyn FnMut(&OsStr) -> bool) -> bool {
+        #[cfg(target_os = "linux")]
+        if let Names::Listed(entries) = &self.names {
+            use std::os::unix::ffi::OsStrExt;
+            let mut names = names_in(entries).filter(|name| !name.is_empty());
+            return names.any(|name| condition(OsStr::from_bytes(name)));
+        }
+        let list = || {
+            let entries = std::fs::read_dir(&self.path).into_iter().flatten().flatten();
+            entries.map(|entry| entry.file_name()).collect()
+        };
+        self.listing.get_or_init(list).iter().any(|name| condition(name))
     }
 }
 
@@ -132,9 +294,10 @@ impl Ascent {
     const STEP: usize = 8;
     const UP: &str = "../../../../../../../../";
 
-    pub(super) fn from(start: &Start) -> Self {
+    pub(super) fn from(start: &Start, is_slow: bool) -> Self {
         let anchor = start.opened.as_ref().map(|(start, _)| start.clone());
-        Self { start: start.opened.clone(), anchor, levels: 0 }
+        let fetches = if is_slow { MOST_FETCHES } else { 1 };
+        Self { start: start.opened.clone(), anchor, levels: 0, fetches, remembers: None }
     }
 
     /// The next directory, the start directory first; `path` is its path. Without `known`, no earlier listing of it is
@@ -147,24 +310,29 @@ impl Ascent {
         let start = self.start.take();
         let up = Self::up(self.levels);
         self.levels += 1;
-        if let Some(known) = known {
+        let remembers =
+            *self.remembers.get_or_insert_with(|| known.is_some_and(|known| !known.memory.walked.is_empty()));
+        if let Some(known) = known.filter(|_| remembers) {
             let fingerprint = match (&start, &self.anchor) {
                 (Some((_, fingerprint)), _) => Some(*fingerprint),
                 (None, Some(anchor)) => anchor.fingerprint(up),
                 (None, None) => None,
             };
             if let Some(names) = fingerprint.and_then(|fingerprint| known.memory.walked.get(&fingerprint)) {
-                return Directory { path, names: Names::Listed(names) };
+                return Directory { fingerprint, ..Directory::with(path, Names::Listed(names)) };
             }
         }
         // What may be entered but not listed cannot be opened.
-        let handle = match (start, &self.anchor) {
-            (Some((start, _)), _) => Some(start),
-            (None, Some(anchor)) => anchor.open_below(up),
-            (None, None) => Handle::open(&path),
+        let (handle, fingerprint) = match (start, &self.anchor) {
+            (Some((start, fingerprint)), _) => (Some(start), Some(fingerprint)),
+            (None, Some(anchor)) => (anchor.open_below(up), None),
+            (None, None) => (Handle::open(&path), None),
         };
-        let names = handle.map_or(Names::ByPath, |handle| Names::list(handle, known));
-        Directory { path, names }
+        let Some(handle) = handle else { return Directory::by_path(path) };
+        // Taken of what is listed: `..` may have become another directory since the last look.
+        let fingerprint = known.and_then(|_| fingerprint.or_else(|| handle.fingerprint(Path::new(""))));
+        let names = Names::list(handle, known.zip(fingerprint), self.fetches);
+        Directory { fingerprint, ..Directory::with(path, names) }
     }
 
     fn up(levels: usize) -> &'static Path {
@@ -174,7 +342,7 @@ impl Ascent {
 
 #[cfg(not(target_os = "linux"))]
 impl Ascent {
-    pub(super) fn from(_: &Start) -> Self {
+    pub(super) fn from(_: &Start, _: bool) -> Self {
         Self {}
     }
 
@@ -186,14 +354,12 @@ impl Ascent {
 
 #[cfg(target_os = "linux")]
 impl Names {
-    /// The names in an open directory; kept for later walks in `known`.
-    fn list(handle: Handle, known: Option<Known<'_>>) -> Self {
-        // Taken anew, of what is listed: `..` may have become another directory since the last look.
-        let fingerprint = known.and_then(|known| Some((known, handle.fingerprint(Path::new(""))?)));
-        match handle.list_if_small() {
+    /// The names in an open directory; kept for later walks with the fingerprint that was taken of it before.
+    fn list(handle: Handle, known: Option<(Known<'_>, Fingerprint)>, fetches: usize) -> Self {
+        match handle.list(fetches) {
             sys::Listing::Whole(names) => {
                 let names = Arc::from(names);
-                if let Some((known, fingerprint)) = fingerprint {
+                if let Some((known, fingerprint)) = known {
                     known.memory.walked.keep(fingerprint, known.read_at, &names);
                 }
                 Self::Listed(names)
@@ -257,7 +423,7 @@ mod sys {
     use std::os::fd::{AsRawFd, OwnedFd};
     use std::os::unix::ffi::OsStringExt;
     use std::path::{Path, PathBuf};
-    use std::rc::Rc;
+    use std::sync::Arc;
 
     use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir};
 
@@ -271,26 +437,16 @@ mod sys {
     /// Directories whose listing is longer than this many bytes are large: some hundred entries, fetched in one call.
     const SMALL: usize = 4096;
 
+    /// An entry that says: not each directory has its slash, because this file system does not tell what is one.
+    const KINDS_UNKNOWN: &[u8] = b"/\0";
+
     #[derive(Debug, Clone)]
-    pub(crate) struct Handle(Rc<OwnedFd>);
+    pub(crate) struct Handle(Arc<OwnedFd>);
 
     pub(super) enum Listing {
         Whole(Vec<u8>),
         Large,
         Failed,
-    }
-
-    /// `realpath` in four calls, however deep the path is (realpath itself asks for every component). `None` where that does
-    /// not work out: no /proc, no permission to list, an unreachable or deleted directory.
-    pub(super) fn open_and_resolve(path: &Path) -> Option<(PathBuf, Handle, Fingerprint)> {
-        let fd = rustix::fs::open(path, FLAGS, Mode::empty()).ok()?;
-        let mut link = String::with_capacity(24);
-        write!(link, "/proc/self/fd/{}", fd.as_raw_fd()).ok()?;
-        let resolved = PathBuf::from(OsString::from_vec(rustix::fs::readlink(link, Vec::new()).ok()?.into_bytes()));
-        // The kernel marks what is deleted or unreachable in the text itself, so a path counts when it leads here again.
-        let (here, there) = (rustix::fs::fstat(&fd).ok()?, rustix::fs::stat(&resolved).ok()?);
-        let same = here.st_dev == there.st_dev && here.st_ino == there.st_ino;
-        (same && resolved.is_absolute()).then(|| (resolved, Handle(Rc::new(fd)), Fingerprint::of(&here)))
     }
 
     pub(super) fn fingerprint(path: &Path) -> Option<Fingerprint> {
@@ -299,16 +455,31 @@ mod sys {
 
     impl Handle {
         pub(crate) fn open(path: &Path) -> Option<Self> {
-            rustix::fs::open(path, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+            rustix::fs::open(path, FLAGS, Mode::empty()).ok().map(|fd| Self(Arc::new(fd)))
+        }
+
+        /// What the kernel calls it: `realpath` in one call, however deep it is (realpath itself asks for every component).
+        pub(super) fn path(&self) -> Option<PathBuf> {
+            let mut link = String::with_capacity(24);
+            write!(link, "/proc/self/fd/{}", self.0.as_raw_fd()).ok()?;
+            let path = PathBuf::from(OsString::from_vec(rustix::fs::readlink(link, Vec::new()).ok()?.into_bytes()));
+            path.is_absolute().then_some(path)
+        }
+
+        /// Its fingerprint, if it is what `path` leads to. (The kernel marks what is deleted or unreachable in the text itself.)
+        pub(super) fn fingerprint_of_what_is_at(&self, path: &Path) -> Option<Fingerprint> {
+            let (here, there) = (rustix::fs::fstat(&*self.0).ok()?, rustix::fs::stat(path).ok()?);
+            let same = here.st_dev == there.st_dev && here.st_ino == there.st_ino;
+            same.then(|| Fingerprint::of(&here))
         }
 
         pub(super) fn open_below(&self, relative: &Path) -> Option<Self> {
-            rustix::fs::openat(&*self.0, relative, FLAGS, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+            rustix::fs::openat(&*self.0, relative, FLAGS, Mode::empty()).ok().map(|fd| Self(Arc::new(fd)))
         }
 
         /// Where further paths begin; it cannot be listed.
         pub(super) fn anchor_at(&self, relative: &Path) -> Option<Self> {
-            rustix::fs::openat(&*self.0, relative, ANCHOR, Mode::empty()).ok().map(|fd| Self(Rc::new(fd)))
+            rustix::fs::openat(&*self.0, relative, ANCHOR, Mode::empty()).ok().map(|fd| Self(Arc::new(fd)))
         }
 
         pub(super) fn has(&self, name: &OsStr) -> bool {
@@ -326,21 +497,38 @@ mod sys {
             rustix::fs::statat(&*self.0, relative, flags).ok().as_ref().map(Fingerprint::of)
         }
 
-        pub(super) fn list_if_small(&self) -> Listing {
-            let mut buffer = [MaybeUninit::uninit(); SMALL];
-            let mut entries = RawDir::new(&*self.0, &mut buffer);
+        /// Whole if all names come in so many fetches.
+        pub(super) fn list(&self, most_fetches: usize) -> Listing {
+            let mut small = [MaybeUninit::uninit(); SMALL];
+            let mut large = Vec::new();
+            let buffer = if most_fetches == 1 {
+                &mut small[..]
+            } else {
+                large.reserve_exact(8 * SMALL);
+                large.spare_capacity_mut()
+            };
+            let mut entries = RawDir::new(&*self.0, buffer);
             let mut names = Vec::with_capacity(256);
+            let mut fetches = 0;
+            let mut all_known = true;
+            // Some file systems fill the buffer in part only, so the list has ended when a further call says so.
             while let Some(entry) = entries.next() {
                 let Ok(entry) = entry else { return Listing::Failed };
+                if fetches >= most_fetches {
+                    return Listing::Large;
+                }
                 let name = entry.file_name().to_bytes();
                 if name != b"." && name != b".." {
                     names.extend_from_slice(name);
                     names.extend_from_slice(if entry.file_type() == FileType::Directory { b"/\0" } else { b"\0" });
+                    all_known &= entry.file_type() != FileType::Unknown;
                 }
-                // Some file systems fill the buffer in part only, so the list has ended when a second call says so.
                 if entries.is_buffer_empty() {
-                    return if entries.next().is_none() { Listing::Whole(names) } else { Listing::Large };
+                    fetches += 1;
                 }
+            }
+            if !all_known {
+                names.extend_from_slice(KINDS_UNKNOWN);
             }
             Listing::Whole(names)
         }
@@ -358,10 +546,6 @@ mod sys {
     #[derive(Debug, Clone)]
     pub(crate) enum Handle {}
 
-    pub(super) fn open_and_resolve(_: &Path) -> Option<(PathBuf, Handle, Fingerprint)> {
-        None
-    }
-
     pub(super) fn fingerprint(_: &Path) -> Option<Fingerprint> {
         None
     }
@@ -369,6 +553,14 @@ mod sys {
     impl Handle {
         pub(crate) fn open(_: &Path) -> Option<Self> {
             None
+        }
+
+        pub(super) fn path(&self) -> Option<PathBuf> {
+            match *self {}
+        }
+
+        pub(super) fn fingerprint_of_what_is_at(&self, _: &Path) -> Option<Fingerprint> {
+            match *self {}
         }
 
         pub(super) fn fingerprint(&self, _: &Path) -> Option<Fingerprint> {

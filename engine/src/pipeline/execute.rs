@@ -4,22 +4,34 @@
 //! are, and for how long they are waited for, is `runner`'s to say. What is read here is run by the Neovim module, not here.
 //! Nothing is written here either, but one thing: what a killed save has torn is put back by [`crate::store`].
 
+mod own;
+mod refused;
+
 use std::any::Any;
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::aside::Later;
 use super::calls::Look;
 use super::detect::{Level, Nest};
-use super::find_files::{Candidate, Rank, Search};
-use super::runner::Events;
+use super::directory::{Opened, Subdirectories};
+use super::find_files::{Candidate, Rank, Search, packages_among};
+use super::packages;
+use super::runner::{self, Events, MOST_THREADS};
 use super::{Job, Stop};
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileEntry;
 use crate::json::{self, Value};
-use crate::plan::{JsonSource, Plan, PlannedFile, Timings};
+use crate::open::ConfigDir;
+use crate::plan::{JsonSource, Plan, PlannedFile, Timings, is_gone};
 use crate::store;
+
+use own::Own;
+use refused::Refused;
 
 /// How long a save of a file that does not parse is waited for: it may be just writing it, and that is soon done.
 const LOCK_WAIT: Duration = Duration::from_millis(250);
@@ -31,8 +43,11 @@ pub(super) struct Work {
     previous: Option<Arc<Plan>>,
     start_dir: PathBuf,
     nest: Nest,
-    /// `None` where there is no `config_dir`, or nothing to look for in it.
-    search: Option<Search>,
+    /// What a walk on a slow disk has seen in the levels' roots, as far as it has.
+    roots: Vec<Option<Subdirectories>>,
+    /// `None` where there is no `config_dir`, or nothing to look for in it. Given up with the plan: it holds descriptors, and whoever
+    /// watches over the load may be long in learning that it has ended.
+    search: Mutex<Option<Arc<Search>>>,
     began: Instant,
     detect: Duration,
     queue: Mutex<Queue>,
@@ -46,10 +61,20 @@ struct Queue {
     next: usize,
     /// Units without an outcome.
     left: usize,
+    /// Threads that were started because the disk is slow.
+    threads: usize,
     planned: bool,
 }
 
 impl Queue {
+    fn add(&mut self, units: Vec<Unit>) {
+        // Once planned, nobody asks for more.
+        if !self.planned {
+            self.left += units.len();
+            self.units.extend(units.into_iter().map(|unit| (Arc::new(unit), None)));
+        }
+    }
+
     fn take(&mut self) -> Option<(usize, Arc<Unit>)> {
         let (unit, _) = self.units.get(self.next)?;
         self.next += 1;
@@ -59,9 +84,13 @@ impl Queue {
 
 #[derive(Debug)]
 enum Unit {
+    /// The start directory, of which it has yet to be seen that it is where it is believed to be: on a slow disk.
+    Start(Mutex<Option<Opened>>),
     File(Candidate),
     /// The directory of a layer's project, which may bring more files.
     Directory(usize),
+    /// Which of these stems of files in a layer's directory belong to packages: asked while the files are read, on a slow disk.
+    Packages(usize, Vec<OsString>),
 }
 
 #[derive(Debug)]
@@ -69,7 +98,18 @@ enum Outcome {
     Read(Arc<FileEntry>),
     /// No such file; or a directory, whose files are units now.
     Nothing,
+    /// Files of these stems are those of packages.
+    Packages(HashSet<OsString>),
+    /// The start directory is not where it was believed to be, so all of this is about another one.
+    Elsewhere,
     Failed(Error),
+}
+
+impl Candidate {
+    /// What it means that there is no such file: whoever has named it is told.
+    fn absent(&self) -> Outcome {
+        if self.is_named() { Outcome::Failed(ErrorKind::NotFound.into()) } else { Outcome::Nothing }
+    }
 }
 
 impl Work {
@@ -78,18 +118,50 @@ impl Work {
         start_dir: PathBuf,
         nest: Nest,
         search: Option<Search>,
+        to_verify: Option<Opened>,
         began: Instant,
     ) -> Result<Self> {
-        let mut units: Vec<(Arc<Unit>, Option<Outcome>)> = Vec::new();
+        let mut units = Vec::new();
         if let Some(search) = &search {
-            let files = search.own_files(&nest, &job.request.kinds)?.into_iter().map(Unit::File);
-            let directories = (0..nest.levels.len()).map(Unit::Directory);
-            units.extend(files.chain(directories).map(|unit| (Arc::new(unit), None)));
+            units.extend(search.own_files(&nest, &job.request.kinds)?.into_iter().map(Unit::File));
+            units.extend((0..nest.levels.len()).map(Unit::Directory));
         }
+        units.extend(to_verify.map(|opened| Unit::Start(Mutex::new(Some(opened)))));
+        Ok(Self::of_units(job, start_dir, nest, search, began, units))
+    }
+
+    /// Reads these files and searches for none.
+    pub(super) fn of_files(
+        job: Arc<Job>,
+        start_dir: PathBuf,
+        nest: Nest,
+        config_dir: Option<ConfigDir>,
+        began: Instant,
+        files: Vec<Candidate>,
+    ) -> Self {
+        let search = config_dir.map(|config_dir| Search { config_dir, filters: Vec::new() });
+        Self::of_units(job, start_dir, nest, search, began, files.into_iter().map(Unit::File).collect())
+    }
+
+    fn of_units(
+        job: Arc<Job>,
+        start_dir: PathBuf,
+        nest: Nest,
+        search: Option<Search>,
+        began: Instant,
+        units: Vec<Unit>,
+    ) -> Self {
+        let units: Vec<_> = units.into_iter().map(|unit| (Arc::new(unit), None)).collect();
         let left = units.len();
-        let queue = Mutex::new(Queue { units, next: 0, left, planned: false });
+        let queue = Mutex::new(Queue { units, next: 0, left, threads: 0, planned: false });
         let previous = nest.levels.last().and_then(|level| (job.shown)(&level.project()));
-        Ok(Self { job, previous, start_dir, nest, search, began, detect: began.elapsed(), queue })
+        let search = Mutex::new(search.map(Arc::new));
+        let detect = began.elapsed();
+        Self { job, previous, start_dir, nest, roots: Vec::new(), search, began, detect, queue }
+    }
+
+    pub(super) fn with_roots(self, roots: Vec<Option<Subdirectories>>) -> Self {
+        Self { roots, ..self }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -105,7 +177,7 @@ impl Work {
 
     /// Works on the unit `first`, if one is named, and then on all that nobody has taken; whoever answers the last one delivers
     /// the plan. Where a unit's path is being looked at by somebody else, an event says so and the unit stays open.
-    pub(super) fn run(&self, first: Option<usize>, look: &Look, events: &Events) {
+    pub(super) fn run(self: &Arc<Self>, first: Option<usize>, look: &Look, events: &Events) {
         let mut queue = self.queue();
         if queue.units.is_empty() {
             drop(queue);
@@ -116,10 +188,12 @@ impl Work {
             None => queue.take(),
         };
         drop(queue);
+        self.spread(events);
         // Nobody listens once a load has been cancelled.
         while let Some((index, unit)) = task.take().filter(|_| !events.is_closed()) {
-            let mut more = Vec::new();
-            let outcome = match catch_unwind(AssertUnwindSafe(|| self.perform(&unit, look, &mut more))) {
+            let (mut more, mut later) = (Vec::new(), Later::default());
+            let work = AssertUnwindSafe(|| self.perform(&unit, look, events, &mut more, &mut later));
+            let outcome = match catch_unwind(work) {
                 Ok(Ok(outcome)) => outcome,
                 Ok(Err(Stop::Blocked(path))) => {
                     events.blocked(path, Some(index));
@@ -132,45 +206,153 @@ impl Work {
             let mut queue = self.queue();
             let Some((_, answer)) = queue.units.get_mut(index) else { return };
             *answer = Some(outcome);
-            queue.left += more.len();
+            queue.add(more);
             queue.left -= 1;
-            queue.units.extend(more.into_iter().map(|candidate| (Arc::new(Unit::File(candidate)), None)));
-            if queue.left == 0 {
-                drop(queue);
+            let is_last = queue.left == 0;
+            task = queue.take();
+            drop(queue);
+            if is_last && later.is_empty() {
                 look.rest();
                 return self.finish(events);
             }
-            task = queue.take();
+            if is_last {
+                self.finish(events);
+            }
+            drop(later);
         }
+    }
+
+    /// Starts a thread for each unit that nobody has taken, where the disk is slow.
+    fn spread(self: &Arc<Self>, events: &Events) {
+        if !self.job.pace.is_slow() {
+            return;
+        }
+        let mut queue = self.queue();
+        let open = queue.units.len() - queue.next.min(queue.units.len());
+        let threads = open.min(MOST_THREADS.saturating_sub(queue.threads));
+        queue.threads += threads;
+        drop(queue);
+        for _ in 0..threads {
+            runner::join(self, None, &self.job.calls, events);
+        }
+    }
+
+    /// Adds what a directory turned out to hold while it is still being read.
+    fn add(self: &Arc<Self>, units: Vec<Unit>, events: &Events) {
+        self.queue().add(units);
+        self.spread(events);
+    }
+
+    /// Whether all of this has turned out to be about another directory than the start directory.
+    pub(super) fn is_elsewhere(&self) -> bool {
+        self.queue().units.iter().any(|(_, outcome)| matches!(outcome, Some(Outcome::Elsewhere)))
     }
 
     fn finish(&self, events: &Events) {
+        if self.is_elsewhere() {
+            return events.anew();
+        }
         if let Some(plan) = self.plan() {
+            // Before, so that nothing is open any more when the load has ended; unless that is waited for.
+            let is_slow = self.job.pace.is_slow();
+            if !is_slow {
+                self.close();
+            }
             events.end(Ok(plan));
+            if is_slow {
+                self.close();
+            }
         }
     }
 
-    fn perform(&self, unit: &Unit, look: &Look, more: &mut Vec<Candidate>) -> Result<Outcome, Stop> {
-        let Some(search) = &self.search else { return Ok(Outcome::Nothing) };
-        let request = &self.job.request;
+    fn perform(
+        self: &Arc<Self>,
+        unit: &Unit,
+        look: &Look,
+        events: &Events,
+        more: &mut Vec<Unit>,
+        later: &mut Later,
+    ) -> Result<Outcome, Stop> {
         match unit {
+            Unit::Start(opened) => {
+                look.at(&self.start_dir)?;
+                let opened = opened.lock().unwrap_or_else(PoisonError::into_inner).take();
+                let is_here = opened.as_ref().is_none_or(Opened::leads_here);
+                later.close(opened);
+                Ok(if is_here { Outcome::Nothing } else { Outcome::Elsewhere })
+            }
             Unit::File(candidate) => {
                 look.at(candidate.place.path())?;
-                let entry = self.job.cache.config_file(&search.config_dir, &candidate.place, &request.limits)?;
-                let Some(entry) = entry else { return Ok(Outcome::Nothing) };
-                let merged = request.kinds[candidate.rank.kind].merged;
-                // Parsed here, side by side with other reads; the entry keeps it.
-                if merged && entry.json().is_err() && self.put_back(candidate.place.path()) {
-                    let entry = self.job.cache.config_file(&search.config_dir, &candidate.place, &request.limits)?;
-                    return Ok(entry.map_or(Outcome::Nothing, Outcome::Read));
-                }
-                Ok(Outcome::Read(entry))
+                Ok(self.read(candidate, later)?)
             }
             Unit::Directory(layer) => {
-                more.extend(search.in_directory(&self.nest, *layer, &request.kinds, self.job.known(), look)?);
+                let Some(search) = self.search() else { return Ok(Outcome::Nothing) };
+                if self.job.pace.is_slow() {
+                    search.in_directory_by_parts(&self.job, &self.nest, *layer, look, &mut |files| {
+                        let stems = files.iter().filter_map(Candidate::stem).map(OsStr::to_owned).collect();
+                        let asked = self.nest.has_packages.then_some(Unit::Packages(*layer, stems));
+                        self.add(files.into_iter().map(Unit::File).chain(asked).collect(), events);
+                    })?;
+                } else {
+                    let kinds = &self.job.request.kinds;
+                    let files = search.in_directory(&self.nest, *layer, kinds, self.job.known(), look)?;
+                    more.extend(files.into_iter().map(Unit::File));
+                }
                 Ok(Outcome::Nothing)
             }
+            Unit::Packages(layer, stems) => {
+                let level = &self.nest.levels[*layer];
+                let root = self.roots.get(*layer).and_then(Option::as_ref);
+                let packages = packages_among(level, stems.iter().map(OsString::as_os_str), |names| {
+                    packages::among_side_by_side(&self.job, look, &level.root, names.collect(), root)
+                })?;
+                Ok(Outcome::Packages(packages))
+            }
         }
+    }
+
+    /// Reads a file. What has been opened for that is added to `later`, where the disk is slow.
+    fn read(&self, candidate: &Candidate, later: &mut Later) -> Result<Outcome> {
+        let request = &self.job.request;
+        let (searched, elsewhere);
+        let config_dir = if candidate.elsewhere {
+            let parent = candidate.place.path().parent().unwrap_or(Path::new("/"));
+            elsewhere = ConfigDir::open_elsewhere(parent)?;
+            elsewhere.as_ref()
+        } else {
+            searched = self.search();
+            searched.as_deref().map(|search| &search.config_dir)
+        };
+        let Some(config_dir) = config_dir else { return Ok(candidate.absent()) };
+        let parent = candidate.place.parent();
+        if candidate.is_named() && !parent.as_os_str().is_empty() {
+            config_dir.check_directory(parent)?;
+        }
+        let mut read = || {
+            let entry = self.job.cache.config_file(config_dir, &candidate.place, &request.limits);
+            let read = config_dir.take_read(&candidate.place);
+            if !read.is_empty() {
+                later.close(read);
+            }
+            entry
+        };
+        let Some(entry) = read()? else { return Ok(candidate.absent()) };
+        let merged = request.kinds[candidate.rank.kind].merged && self.route(candidate).is_none();
+        // Parsed here, side by side with other reads; the entry keeps it.
+        if merged && entry.json().is_err() && self.put_back(candidate.place.path()) {
+            return Ok(read()?.map_or(Outcome::Nothing, Outcome::Read));
+        }
+        Ok(Outcome::Read(entry))
+    }
+
+    fn search(&self) -> Option<Arc<Search>> {
+        self.search.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Gives up the search, and closes what it holds.
+    pub(super) fn close(&self) {
+        let search = self.search.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(search);
     }
 
     /// Undoes what a save that was killed, or is still at work, has done to the file that does not parse; whether it may be
@@ -186,17 +368,25 @@ impl Work {
         store::recover(path, &options).is_ok()
     }
 
+    /// The route that takes the file: then it is an executor's, whatever its kind.
+    fn route(&self, candidate: &Candidate) -> Option<usize> {
+        candidate.place.path().file_name().and_then(|name| self.job.request.route(name))
+    }
+
     fn path(&self, unit: &Unit) -> PathBuf {
         match unit {
+            Unit::Start(_) => self.start_dir.clone(),
             Unit::File(candidate) => candidate.place.path().to_path_buf(),
             Unit::Directory(layer) => self.job.request.config_dir.join(self.nest.levels[*layer].name.directory()),
+            Unit::Packages(layer, _) => self.nest.levels[*layer].root.clone(),
         }
     }
 
     fn rank(unit: &Unit) -> Rank {
         match unit {
             Unit::File(candidate) => candidate.rank,
-            Unit::Directory(layer) => Rank::of_directory(*layer),
+            Unit::Start(_) => Rank::of_directory(0),
+            Unit::Directory(layer) | Unit::Packages(layer, _) => Rank::of_directory(*layer),
         }
     }
 
@@ -210,43 +400,54 @@ impl Work {
         }
         let mut units = std::mem::take(&mut queue.units);
         drop(queue);
-        units.sort_by_key(|(unit, _)| Self::rank(unit));
+        // Files that were found side by side have no other order than that of their names.
+        units.sort_by(|(a, _), (b, _)| Self::rank(a).cmp(&Self::rank(b)).then_with(|| a.name().cmp(&b.name())));
+        let own = Own::of(&units);
         let read = self.began.elapsed().saturating_sub(self.detect);
         let merging = Instant::now();
 
         let (mut files, mut problems, mut json_sources) = (Vec::new(), Vec::new(), Vec::new());
         let mut unread_json = Vec::new();
         let mut refused = Refused::default();
+        let (mut unsettled, has_open_routes) = (Vec::new(), request.has_open_routes());
         for (unit, outcome) in units {
             let outcome = outcome.unwrap_or_else(|| Outcome::Failed(ErrorKind::Timeout { after_ms }.into()));
             let Unit::File(candidate) = &*unit else {
                 if let Outcome::Failed(error) = outcome {
                     let path = self.path(&unit);
                     if !refused.explains(&path, &error) {
-                        refused.directories.push((path.clone(), error.kind.clone()));
+                        refused.add(path.clone(), error.kind.clone());
                         problems.push(error.at(path));
                     }
                 }
                 continue;
             };
-            if refused.bars(candidate.place.path()) {
+            if refused.bars(candidate.place.path()) || !own.takes(candidate) {
                 continue;
             }
-            let merged = request.kinds[candidate.rank.kind].merged;
+            let route = self.route(candidate);
+            let merged = request.kinds[candidate.rank.kind].merged && route.is_none();
             let problem = match outcome {
-                Outcome::Nothing => continue,
+                Outcome::Nothing | Outcome::Packages(_) | Outcome::Elsewhere => continue,
                 Outcome::Failed(error) => error,
-                Outcome::Read(entry) => match merged.then(|| entry.json()) {
-                    Some(Err(error)) => error.clone(),
-                    document => {
-                        let Rank { kind, layer, .. } = candidate.rank;
-                        if document.is_some() {
-                            json_sources.push(JsonSource { layer, entry: Arc::clone(&entry), outdated: false });
+                Outcome::Read(entry) => {
+                    let Rank { kind, layer, .. } = candidate.rank;
+                    let file =
+                        PlannedFile { path: Arc::clone(&entry.path), kind, layer, route, entry: Arc::clone(&entry) };
+                    match merged.then(|| entry.json()) {
+                        Some(Err(error)) => {
+                            unsettled.extend(has_open_routes.then_some((files.len(), file)));
+                            error.clone()
                         }
-                        files.push(PlannedFile { path: Arc::clone(&entry.path), kind, layer, entry });
-                        continue;
+                        document => {
+                            if document.is_some() {
+                                json_sources.push(JsonSource { layer, entry, outdated: false });
+                            }
+                            files.push(file);
+                            continue;
+                        }
                     }
-                },
+                }
             };
             let path = self.path(&unit);
             if merged && !is_gone(&problem) {
@@ -282,28 +483,16 @@ impl Work {
             kinds: request.kinds.clone(),
             problems,
             timings: Timings { detect: self.detect, read, merge: merging.elapsed() },
+            unsettled,
         })
     }
 }
 
-/// The projects' directories that could not be read, and why.
-#[derive(Debug, Default)]
-struct Refused {
-    directories: Vec<(PathBuf, ErrorKind)>,
-}
-
-impl Refused {
-    /// Whether nothing at `path` is to be used, for every user may have put it there.
-    fn bars(&self, path: &Path) -> bool {
-        let untrusted = |kind: &ErrorKind| matches!(kind, ErrorKind::Untrusted(_));
-        self.directories.iter().any(|(directory, kind)| untrusted(kind) && path.starts_with(directory))
-    }
-
-    /// Whether the error is what is wrong with a directory above `path`, told already: directories come before what is below
-    /// them. Time-outs each have a cause of their own.
-    fn explains(&self, path: &Path, error: &Error) -> bool {
-        let is_cause = |(directory, kind): &(PathBuf, ErrorKind)| *kind == error.kind && path.starts_with(directory);
-        !matches!(error.kind, ErrorKind::Timeout { .. }) && self.directories.iter().any(is_cause)
+impl Unit {
+    /// The name of a file.
+    fn name(&self) -> Option<&OsStr> {
+        let Self::File(candidate) = self else { return None };
+        candidate.place.path().file_name()
     }
 }
 
@@ -322,14 +511,6 @@ impl Work {
             before.len() == sources.len() && before.iter().zip(sources).all(|(a, b)| Arc::ptr_eq(&a.entry, &b.entry));
         same.then(|| Arc::clone(&previous.json))
     }
-}
-
-/// Whether the error says that there is no file of this name any more, so that its last values have gone with it.
-fn is_gone(error: &Error) -> bool {
-    matches!(
-        error.kind,
-        ErrorKind::NotFound | ErrorKind::BrokenLink | ErrorKind::NotAFile(_) | ErrorKind::NotADirectory
-    )
 }
 
 /// What a panic becomes.

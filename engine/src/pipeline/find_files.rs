@@ -12,13 +12,14 @@ use std::sync::Arc;
 use super::calls::Look;
 use super::detect::{Level, Nest};
 use super::listings::Known;
+use super::packages::Packages;
 use super::{Kind, Stop, packages};
 use crate::error::Result;
 use crate::matcher::Matcher;
 use crate::open::{ConfigDir, Listed, Place};
 
 /// What one `find_files` stage lets through.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Filter {
     pub(super) extensions: Option<Vec<String>>,
     pub(super) matcher: Option<Matcher>,
@@ -35,23 +36,51 @@ pub(super) struct Search {
 #[derive(Debug)]
 pub(super) struct Candidate {
     pub(super) place: Place,
+    /// It does not lie in `config_dir`: its place is one of the directory it lies in.
+    pub(super) elsewhere: bool,
     /// Its place in the order of execution.
     pub(super) rank: Rank,
+}
+
+impl Candidate {
+    /// Its name without the extension.
+    pub(super) fn stem(&self) -> Option<&OsStr> {
+        self.place.path().file_name().map(stem)
+    }
 }
 
 /// The order of execution: by kind, then outermost project first, own file before directory, then as found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Rank {
     pub(super) kind: usize,
+    /// The place in the order in which files were named one by one; 0 for those that were searched for.
+    arrival: usize,
     pub(super) layer: usize,
-    in_directory: bool,
+    pub(super) in_directory: bool,
     position: usize,
 }
 
+impl Candidate {
+    /// Whether it was named, not searched for.
+    pub(super) fn is_named(&self) -> bool {
+        self.rank.arrival > 0
+    }
+}
+
 impl Rank {
+    /// Of a file in a directory, whose place there is told by its name.
+    pub(super) fn by_name(kind: usize, layer: usize) -> Self {
+        Self { kind, arrival: 0, layer, in_directory: true, position: 0 }
+    }
+
     /// Where a directory itself stands: what is wrong with it is told before what is wrong with files.
     pub(super) fn of_directory(layer: usize) -> Self {
-        Self { kind: 0, layer, in_directory: false, position: 0 }
+        Self { kind: 0, arrival: 0, layer, in_directory: false, position: 0 }
+    }
+
+    /// Where a file stands that was named, not searched for.
+    pub(super) fn of_named(kind: usize, arrival: usize, layer: usize) -> Self {
+        Self { kind, arrival, layer, in_directory: false, position: 0 }
     }
 }
 
@@ -65,8 +94,8 @@ impl Search {
                 let mut relative = stem.clone().into_os_string();
                 relative.push(extension);
                 if Path::new(&relative).file_name().is_some_and(|name| self.lets_through(name, extension)) {
-                    let rank = Rank { kind, layer, in_directory: false, position };
-                    candidates.push(Candidate { place: self.config_dir.place(relative)?, rank });
+                    let rank = Rank { kind, arrival: 0, layer, in_directory: false, position };
+                    candidates.push(Candidate { place: self.config_dir.place(relative)?, elsewhere: false, rank });
                 }
             }
         }
@@ -86,27 +115,44 @@ impl Search {
         let directory = level.name.directory();
         look.at(&self.config_dir.path().join(&directory))?;
         let entries = self.entries(&directory, known)?;
-        let mut files: Vec<(&Listed, usize)> = entries
-            .iter()
-            .filter_map(|entry| {
-                let extension = extension(&entry.name)?;
-                let kind = kind_of(kinds, extension)?;
-                self.lets_through(&entry.name, extension).then_some((entry, kind))
-            })
-            .collect();
-        if let Some(package) = nest.levels.get(layer + 1) {
-            let package = package.name.file_stem();
-            files.retain(|(entry, _)| package.file_name() != Some(stem(&entry.name)));
-        }
+        let mut files = self.files_among(&entries, nest, layer, kinds);
         if nest.has_packages && !files.is_empty() {
-            let foreign = packages_among(level, files.iter().map(|(entry, _)| stem(&entry.name)), known, look)?;
+            let stems = files.iter().map(|(entry, _)| stem(&entry.name));
+            let foreign = packages_among(level, stems, |names| {
+                look.at(&level.root)?;
+                Ok(packages::among(&level.root, names, known))
+            })?;
             files.retain(|(entry, _)| !foreign.contains(stem(&entry.name)));
         }
         let candidate = |(position, (entry, kind)): (usize, (&Listed, usize))| {
             let place = self.config_dir.place(directory.join(&entry.name))?.listed_as_file(entry.is_file);
-            Ok(Candidate { place, rank: Rank { kind, layer, in_directory: true, position } })
+            Ok(Candidate {
+                place,
+                elsewhere: false,
+                rank: Rank { kind, arrival: 0, layer, in_directory: true, position },
+            })
         };
         files.into_iter().enumerate().map(candidate).collect()
+    }
+
+    /// Those of the entries of a layer's directory that its project may run, with their kinds; the files of the package that is the
+    /// next layer are left out.
+    pub(super) fn files_among<'e>(
+        &self,
+        entries: &'e [Listed],
+        nest: &Nest,
+        layer: usize,
+        kinds: &[Kind],
+    ) -> Vec<(&'e Listed, usize)> {
+        let package = nest.levels.get(layer + 1).map(|package| package.name.file_stem());
+        let package = package.as_deref().and_then(Path::file_name);
+        let file = |entry: &'e Listed| {
+            let extension = extension(&entry.name)?;
+            let kind = kind_of(kinds, extension)?;
+            let is_own = package != Some(stem(&entry.name));
+            (is_own && self.lets_through(&entry.name, extension)).then_some((entry, kind))
+        };
+        entries.iter().filter_map(file).collect()
     }
 
     /// What a directory of `config_dir` holds; nothing where there is none.
@@ -127,18 +173,22 @@ impl Search {
 
     fn lets_through(&self, name: &OsStr, extension: &str) -> bool {
         self.filters.iter().any(|filter| {
-            filter.extensions.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| wanted == extension))
-                && filter.matcher.as_ref().is_none_or(|matcher| matcher.matches_name(name))
+            filter.takes_extension(extension) && filter.matcher.as_ref().is_none_or(|matcher| matcher.matches(name))
         })
     }
 }
 
-/// Those of these stems that are named after packages of the level's project.
-fn packages_among<'s>(
+impl Filter {
+    pub(super) fn takes_extension(&self, extension: &str) -> bool {
+        self.extensions.as_ref().is_none_or(|wanted| wanted.iter().any(|wanted| wanted == extension))
+    }
+}
+
+/// Those of these stems that are named after packages of the level's project; `ask` says which names are those of packages.
+pub(super) fn packages_among<'s>(
     level: &Level,
     stems: impl Iterator<Item = &'s OsStr>,
-    known: Option<Known<'_>>,
-    look: &Look,
+    ask: impl FnOnce(&mut dyn Iterator<Item = OsString>) -> Result<Arc<Packages>, Stop>,
 ) -> Result<HashSet<OsString>, Stop> {
     let stem_of = |package: &OsStr| -> Option<OsString> {
         Some(level.name.child(package).ok()?.file_stem().file_name()?.to_owned())
@@ -146,11 +196,10 @@ fn packages_among<'s>(
     // A stem that no name is encoded to belongs to no package. (One without `%` is the encoding of itself or of nothing; the
     // last line tells.)
     let is_encoded = |stem: &OsStr| stem.as_encoded_bytes().contains(&b'%');
-    let names = stems.filter_map(|stem| {
+    let mut names = stems.filter_map(|stem| {
         decode(stem).filter(|package| !is_encoded(stem) || stem_of(package).as_deref() == Some(stem))
     });
-    look.at(&level.root)?;
-    let packages = packages::among(&level.root, names, known);
+    let packages = ask(&mut names)?;
     Ok(packages.found.iter().filter_map(|package| stem_of(package)).collect())
 }
 
@@ -175,13 +224,13 @@ fn decode(stem: &OsStr) -> Option<OsString> {
 }
 
 #[cfg(unix)]
-fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
+pub(super) fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
     use std::os::unix::ffi::OsStringExt;
     Some(OsString::from_vec(bytes))
 }
 
 #[cfg(not(unix))]
-fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
+pub(super) fn to_os_string(bytes: Vec<u8>) -> Option<OsString> {
     String::from_utf8(bytes).ok().map(OsString::from)
 }
 
@@ -202,12 +251,12 @@ fn place_of(kinds: &[Kind], extension: &str) -> Option<(usize, usize)> {
     })
 }
 
-fn kind_of(kinds: &[Kind], extension: &str) -> Option<usize> {
+pub(super) fn kind_of(kinds: &[Kind], extension: &str) -> Option<usize> {
     place_of(kinds, extension).map(|(kind, _)| kind)
 }
 
 /// `.lua` of `a.b.lua`; a dot at the start begins no extension.
-fn extension(name: &OsStr) -> Option<&str> {
+pub(super) fn extension(name: &OsStr) -> Option<&str> {
     let (_, extension) = name.as_encoded_bytes().split_at(dot(name)?);
     std::str::from_utf8(extension).ok()
 }

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::packages::Packages;
 use crate::fingerprint::{Fingerprint, Timestamp};
 use crate::open::Listed;
+use crate::time_step::Steps;
 
 /// When so many bytes are kept of one kind, all are dropped: years of an ordinary session.
 const MOST_BYTES: usize = 4 << 20;
@@ -21,6 +22,7 @@ const OVERHEAD: usize = 128;
 /// All that loads remember of directories.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
+    pub(super) steps: Arc<Steps>,
     /// What small directories of a walk hold; see `directory`.
     #[cfg(target_os = "linux")]
     pub(super) walked: Finds<[u8]>,
@@ -28,6 +30,19 @@ pub(super) struct Memory {
     pub(super) config: Finds<[Listed]>,
     /// The packages below a root.
     pub(super) packages: Finds<Packages>,
+}
+
+impl Memory {
+    /// An empty one.
+    pub(super) fn with(steps: &Arc<Steps>) -> Self {
+        Self {
+            steps: Arc::clone(steps),
+            #[cfg(target_os = "linux")]
+            walked: Finds::with(steps),
+            config: Finds::with(steps),
+            packages: Finds::with(steps),
+        }
+    }
 }
 
 /// The memory, for one load.
@@ -41,6 +56,7 @@ pub(super) struct Known<'a> {
 /// Finds of one kind by device and inode.
 #[derive(Debug)]
 pub(super) struct Finds<T: ?Sized> {
+    steps: Arc<Steps>,
     kept: Mutex<Kept<T>>,
 }
 
@@ -63,13 +79,24 @@ pub(super) trait Weigh {
 
 impl<T: ?Sized> Default for Finds<T> {
     fn default() -> Self {
-        Self { kept: Mutex::new(Kept { finds: HashMap::new(), bytes: 0 }) }
+        Self::with(&Arc::default())
+    }
+}
+
+impl<T: ?Sized> Finds<T> {
+    fn with(steps: &Arc<Steps>) -> Self {
+        Self { steps: Arc::clone(steps), kept: Mutex::new(Kept { finds: HashMap::new(), bytes: 0 }) }
     }
 }
 
 impl<T: ?Sized + Weigh> Finds<T> {
     fn kept(&self) -> MutexGuard<'_, Kept<T>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether nothing is kept, so that there is no reason to ask for a fingerprint.
+    pub(super) fn is_empty(&self) -> bool {
+        self.kept().finds.is_empty()
     }
 
     /// What was found in the directory when it had this fingerprint, too.
@@ -81,7 +108,7 @@ impl<T: ?Sized + Weigh> Finds<T> {
 
     /// Keeps what was found after the fingerprint was taken, which was after `read_at`; unless it proves nothing.
     pub(super) fn keep(&self, fingerprint: Fingerprint, read_at: Timestamp, found: &Arc<T>) {
-        if fingerprint.is_racy(read_at) {
+        if fingerprint.is_racy(read_at, self.steps.of(fingerprint.dev)) {
             return;
         }
         let mut kept = self.kept();

@@ -7,19 +7,30 @@
 //! Each stage is a file here and hands the next one what it found, as it is asked for it. All native stages run in one trip
 //! to a blocking thread (`runner`). Nothing of the user's is run: that is for the Neovim module, with the plan in its hand.
 
-mod calls;
+mod ahead;
+mod aside;
 mod detect;
 mod directory;
 mod execute;
 mod find_files;
+pub mod host;
 mod listings;
+mod mixed;
+mod pace;
 mod packages;
+mod parts;
 mod runner;
+#[cfg(test)]
+mod slow_disk;
+#[cfg(test)]
+mod tests;
 mod walk;
 mod worktree;
 
+use std::ffi::OsStr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -31,12 +42,17 @@ use crate::matcher::Matcher;
 use crate::open::{ConfigDir, Limits};
 use crate::plan::{Plan, Project};
 
-use calls::{Blocked, Calls, Look};
+use crate::calls::{self, Blocked, Calls, Look};
+use ahead::Ahead;
+use aside::Aside;
 use detect::Nest;
-use directory::Start;
+use directory::{Opened, Start};
 use execute::Work;
 use find_files::{Filter, Search};
+use host::Host;
 use listings::{Known, Memory};
+use mixed::Tail;
+use pace::Pace;
 use walk::Dirs;
 
 /// One load, as asked for.
@@ -52,10 +68,20 @@ pub struct Request {
     pub kinds: Vec<Kind>,
     /// What files may be like, and whether the cache may trust their times.
     pub limits: Limits,
-    /// How long the disk may take, for everything together.
+    /// How long the disk may take, for everything together; where the user's code has a part in the stages, for each stretch between
+    /// two calls of it.
     pub timeout: Duration,
     /// The user's home directory, which no stray manifest makes a project.
     pub home: Option<PathBuf>,
+}
+
+impl Request {
+    /// Whether files in `config_dir` are searched and read.
+    fn reads_files(&self) -> bool {
+        let is_any = |wanted: fn(&Stage) -> bool| self.stages.iter().any(wanted);
+        is_any(|stage| matches!(stage, Stage::FindFiles { .. }))
+            && is_any(|stage| matches!(stage, Stage::Execute { .. }))
+    }
 }
 
 /// A kind of file.
@@ -70,7 +96,7 @@ pub struct Kind {
     pub merged: bool,
 }
 
-/// A native stage of the pipeline.
+/// A stage of the pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stage {
     /// Hands on directories, from the start directory on. Without it the following stages see the start directory only.
@@ -81,16 +107,28 @@ pub enum Stage {
         matcher: Option<Matcher>,
     },
     /// Decides which of the directories is the project. Where none does, the start directory is the project.
-    Detect(Detect),
+    Detect {
+        /// How.
+        how: Detect,
+        /// The host is asked about each directory that would be the project.
+        on_match: bool,
+    },
     /// Names the project's files. Several such stages add up; each file is found once.
     FindFiles {
         /// Extensions with their dot; `None`: those of all kinds.
         extensions: Option<Vec<String>>,
         /// Only files whose name matches.
         matcher: Option<Matcher>,
+        /// The host names the files, instead of the search in `config_dir`.
+        finder: bool,
     },
     /// Reads the files. Without it the plan names projects and no files.
-    Execute,
+    Execute {
+        /// Conditions on a file's name. The first that matches is the file's [`crate::plan::PlannedFile::route`].
+        routes: Vec<Matcher>,
+    },
+    /// A function of the user's.
+    Call,
 }
 
 /// Where a walk leads.
@@ -107,7 +145,10 @@ pub enum Direction {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Detect {
     /// The nearest repository with the packages on the way to it, else the nearest manifest.
-    Default,
+    Default {
+        /// Also where an earlier stage has found a project.
+        override_: bool,
+    },
     /// The first directory that matches, named after itself.
     Matching {
         /// The condition.
@@ -117,14 +158,34 @@ pub enum Detect {
     },
 }
 
+impl Detect {
+    fn matcher(&self) -> Option<&Matcher> {
+        match self {
+            Self::Default { .. } => None,
+            Self::Matching { matcher, .. } => Some(matcher),
+        }
+    }
+}
+
 impl Stage {
+    /// What it is called in messages.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Walk { .. } => "walk",
+            Self::Detect { .. } => "detect",
+            Self::FindFiles { .. } => "find_files",
+            Self::Execute { .. } => "execute",
+            Self::Call => "function",
+        }
+    }
+
     /// Walk up, detect, find the files of all kinds, execute.
     pub fn default_pipeline() -> Vec<Self> {
         vec![
             Self::Walk { direction: Direction::Up, matcher: None },
-            Self::Detect(Detect::Default),
-            Self::FindFiles { extensions: None, matcher: None },
-            Self::Execute,
+            Self::Detect { how: Detect::Default { override_: false }, on_match: false },
+            Self::FindFiles { extensions: None, matcher: None, finder: false },
+            Self::Execute { routes: Vec::new() },
         ]
     }
 }
@@ -135,12 +196,16 @@ pub struct Engine {
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
     memory: Arc<Memory>,
+    /// From how long a call on a disk is slow, and whether one has been.
+    slow_call: Duration,
+    any_slow: Arc<AtomicBool>,
 }
 
 impl Engine {
     /// An engine that reads through `cache`.
     pub fn new(cache: Arc<FileCache>) -> Self {
-        Self { cache, calls: Arc::default(), memory: Arc::default() }
+        let (calls, memory) = (Arc::clone(&cache.disk().calls), Arc::new(Memory::with(&cache.disk().steps)));
+        Self { cache, calls, memory, slow_call: pace::SLOW_CALL, any_slow: Arc::default() }
     }
 
     /// Starts to find the project and to read its files; `deliver` gets the result once, on whichever thread has it. Has to be
@@ -149,19 +214,52 @@ impl Engine {
     ///
     /// `shown` says which plan is shown for a project at the moment: a JSON file that cannot be read now keeps the values it
     /// had there, and JSON of which nothing has changed stays the same `Arc`. It is asked once, on another thread, when the
-    /// project is known.
+    /// project is known. `host` runs the user's code, where stages are or have some.
     ///
     /// # Errors
     /// Delivered is only what keeps a load from starting: a start directory that does not exist or is none, a `config_dir` that
     /// cannot be opened, `Timeout` with the path that was being looked at when the time was up before a project was found.
     /// What is wrong with a file is in [`Plan::problems`].
-    pub fn start<S, D>(&self, request: Request, shown: S, deliver: D) -> impl Future<Output = ()> + Send + use<S, D>
+    pub fn start<S, D>(
+        &self,
+        request: Request,
+        shown: S,
+        host: Arc<dyn Host>,
+        deliver: D,
+    ) -> impl Future<Output = ()> + Send + use<S, D>
     where
         S: Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
         D: FnOnce(Result<Plan>) + Send + 'static,
     {
-        let (cache, calls, memory) = (Arc::clone(&self.cache), Arc::clone(&self.calls), Arc::clone(&self.memory));
-        runner::start(Arc::new(Job { request, cache, calls, memory, shown: Box::new(shown) }), Box::new(deliver))
+        let job = Arc::new(self.job(request, shown));
+        let started = if let Some(error) = misplaced(&job.request.stages) {
+            Started::Refused(error, deliver)
+        } else if mixed::is_needed(&job.request.stages) {
+            Started::Mixed(mixed::start(job, host, Box::new(deliver)))
+        } else {
+            Started::Native(runner::start(job, Box::new(deliver)))
+        };
+        async move {
+            match started {
+                Started::Native(load) => load.await,
+                Started::Mixed(load) => load.await,
+                Started::Refused(error, deliver) => deliver(Err(error)),
+            }
+        }
+    }
+
+    fn job(&self, request: Request, shown: impl Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static) -> Job {
+        Job {
+            cache: Arc::clone(&self.cache),
+            calls: Arc::clone(&self.calls),
+            memory: Arc::clone(&self.memory),
+            shown: Arc::new(shown),
+            begin: Begin::Stages,
+            deadline: Instant::now() + request.timeout,
+            pace: Pace::new(self.slow_call, &self.any_slow),
+            hindered: AtomicBool::new(false),
+            request: Arc::new(request),
+        }
     }
 
     /// As [`Engine::start`], for one who only waits.
@@ -172,24 +270,107 @@ impl Engine {
         &self,
         request: Request,
         shown: impl Fn(&Project) -> Option<Arc<Plan>> + Send + Sync + 'static,
+        host: Arc<dyn Host>,
     ) -> Result<Plan> {
         let (deliver, delivered) = oneshot::channel();
-        let watch = self.start(request, shown, |result| drop(deliver.send(result)));
+        let watch = self.start(request, shown, host, |result| drop(deliver.send(result)));
         watch.await;
         delivered.await.unwrap_or_else(|_| Err(ErrorKind::Runtime("the result of a load was lost".into()).into()))
     }
 }
 
+/// A load on its way.
+enum Started<N, M, D> {
+    Native(N),
+    Mixed(M),
+    Refused(Error, D),
+}
+
+/// What is wrong with the order of the stages.
+fn misplaced(stages: &[Stage]) -> Option<Error> {
+    let execute = stages.iter().position(|stage| matches!(stage, Stage::Execute { .. }))?;
+    let mut behind = stages.iter().enumerate().skip(execute + 1);
+    let (index, stage) = behind.find(|(_, stage)| !matches!(stage, Stage::Call))?;
+    let text = format!(
+        "pipeline stage {} ({}): only functions may stand behind execute; move it before",
+        index + 1,
+        stage.name()
+    );
+    Some(ErrorKind::InvalidArgument(text).into())
+}
+
 /// A request with all it needs, on its way through the threads.
 struct Job {
-    request: Request,
+    request: Arc<Request>,
     cache: Arc<FileCache>,
     calls: Arc<Calls>,
     memory: Arc<Memory>,
-    shown: Box<Shown>,
+    shown: Arc<Shown>,
+    begin: Begin,
+    /// Until when the disk is waited for.
+    deadline: Instant,
+    pace: Pace,
+    /// Another load was at a path that this one looked at before its project was known.
+    hindered: AtomicBool,
+}
+
+/// What comes before the work that threads can share.
+enum Begin {
+    /// All stages.
+    Stages,
+    /// What `mixed` has left to do.
+    Tail(Arc<Tail>),
+}
+
+impl Request {
+    /// Conditions on a file's name that lead to an executor, and the stage that has them.
+    fn routes(&self) -> Option<(usize, &[Matcher])> {
+        self.stages.iter().enumerate().find_map(|(index, stage)| match stage {
+            Stage::Execute { routes } => Some((index, routes.as_slice())),
+            _ => None,
+        })
+    }
+
+    /// Whether the routes cannot be chosen without the user's code.
+    fn has_open_routes(&self) -> bool {
+        self.routes().is_some_and(|(_, routes)| routes.iter().any(Matcher::has_leaves))
+    }
+
+    /// The first of the routes that take a file of this name.
+    fn route(&self, name: &OsStr) -> Option<usize> {
+        self.routes()?.1.iter().position(|route| route.matches(name))
+    }
 }
 
 impl Job {
+    fn begin(self: &Arc<Self>, look: &Look) -> Result<Work, Stop> {
+        match &self.begin {
+            Begin::Stages => detect_and_find(self, look),
+            Begin::Tail(tail) => tail.begin(self, look),
+        }
+    }
+
+    /// What is left of it, with all the time for the disk again: what was between was not only the disk's.
+    fn tail(&self, tail: Tail) -> Self {
+        Self {
+            request: Arc::clone(&self.request),
+            cache: Arc::clone(&self.cache),
+            calls: Arc::clone(&self.calls),
+            memory: Arc::clone(&self.memory),
+            shown: Arc::clone(&self.shown),
+            begin: Begin::Tail(Arc::new(tail)),
+            deadline: Instant::now() + self.request.timeout,
+            pace: self.pace.again(),
+            hindered: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether levels of the walk are looked at side by side. Two loads that do so could hinder each other for ever, so each does
+    /// it once.
+    fn looks_ahead(&self) -> bool {
+        self.pace.is_slow() && !self.hindered.load(Ordering::Relaxed)
+    }
+
     /// What earlier loads found, unless no time stamp is to be trusted.
     fn known(&self) -> Option<Known<'_>> {
         let known = || Known { memory: &self.memory, read_at: Timestamp::now() };
@@ -226,7 +407,25 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     let request = &job.request;
     look.at(&request.start_dir)?;
     let known = job.known();
-    let start = Start::resolve(&request.start_dir)?;
+    let opened = Opened::open(&request.start_dir);
+    let measured = job.pace.measure(began, 1);
+    let (start, mut ahead, to_verify) = match opened {
+        Some(opened) if job.looks_ahead() => {
+            let ahead = Ahead::begin(job, &opened.path, &opened.handle);
+            (opened.believe(), ahead, Some(opened))
+        }
+        opened => {
+            let start = opened.and_then(Opened::verify);
+            job.pace.measure(measured, 2);
+            let opened = start.as_ref().and_then(Start::handle).filter(|_| job.looks_ahead());
+            let ahead = start.as_ref().zip(opened).map(|(start, handle)| Ahead::begin(job, &start.path, handle));
+            (start, ahead.unwrap_or_else(Ahead::nothing), None)
+        }
+    };
+    let start = match start {
+        Some(start) => start,
+        None => Start::resolve_by_path(&request.start_dir)?,
+    };
 
     let mut dirs = Dirs::only(look, start.path.clone());
     let mut nest: Option<Nest> = None;
@@ -234,17 +433,20 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     for stage in &request.stages {
         match stage {
             Stage::Walk { direction, matcher } => {
-                dirs = Dirs::walk(look, known, start.clone(), *direction, matcher.clone());
+                let levels = ahead.levels.take_if(|_| *direction == Direction::Up);
+                dirs = Dirs::walk(look, known, start.clone(), *direction, matcher.clone(), levels);
             }
-            Stage::Detect(how) => {
-                if nest.is_none() || matches!(how, Detect::Matching { override_: true, .. }) {
+            Stage::Detect { how, .. } => {
+                if nest.is_none()
+                    || matches!(how, Detect::Matching { override_: true, .. } | Detect::Default { override_: true })
+                {
                     nest = detect::detect(how, &mut dirs, look, request.home.as_deref())?.or(nest);
                 }
             }
-            Stage::FindFiles { extensions, matcher } => {
+            Stage::FindFiles { extensions, matcher, .. } => {
                 filters.push(Filter { extensions: extensions.clone(), matcher: matcher.clone() });
             }
-            Stage::Execute => {}
+            Stage::Execute { .. } | Stage::Call => {}
         }
     }
     let nest = match nest {
@@ -252,225 +454,39 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
         None => Nest::single(&start.path)?,
     };
 
-    let mut search = None;
-    if !filters.is_empty() && request.stages.contains(&Stage::Execute) {
-        look.at(&request.config_dir)?;
-        search = ConfigDir::open(&request.config_dir)?.map(|config_dir| Search { config_dir, filters });
+    if !request.reads_files() {
+        filters.clear();
     }
+    let search = search(job, look, filters, ahead.config_dir.take())?;
     look.rest();
-    Ok(Work::new(Arc::clone(job), start.path, nest, search, began)?)
+    let mut roots = Vec::new();
+    if job.pace.is_slow() {
+        roots.extend(nest.levels.iter().map(|level| dirs.subdirectories_of(&level.root)));
+    }
+    Ok(Work::new(Arc::clone(job), start.path, nest, search, to_verify, began)?.with_roots(roots))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use tempfile::TempDir;
-    use tokio::runtime::Runtime;
-
-    use super::*;
-
-    /// A repository `app` with a `config` directory beside it.
-    struct Scene {
-        directory: TempDir,
-        engine: Engine,
-        runtime: Runtime,
+/// The search for files in `config_dir`, if there is anything to look for.
+fn search(
+    job: &Arc<Job>,
+    look: &Look,
+    filters: Vec<Filter>,
+    begun: Option<Aside<Option<ConfigDir>>>,
+) -> Result<Option<Search>, Stop> {
+    if filters.is_empty() {
+        return Ok(None);
     }
-
-    impl Scene {
-        fn new(files: &[(&str, &str)]) -> Self {
-            let directory = tempfile::tempdir().unwrap();
-            for directory in ["app/.git", "config/app"].map(|path| directory.path().join(path)) {
-                fs::create_dir_all(directory).unwrap();
-            }
-            let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-            let engine = Engine::new(Arc::new(FileCache::new(1 << 20)));
-            let scene = Self { directory, engine, runtime };
-            for (file, content) in files {
-                scene.write(file, content);
-            }
-            scene
+    let config_dir = match begun {
+        Some(begun) => begun.wait(job, look)?,
+        None => {
+            let config_dir = &job.request.config_dir;
+            look.at(config_dir)?;
+            let opening = Instant::now();
+            let opened = ConfigDir::open(config_dir)?;
+            job.pace.measure(opening, 2);
+            opened
         }
-
-        fn path(&self, path: &str) -> PathBuf {
-            self.directory.path().canonicalize().unwrap().join(path)
-        }
-
-        fn write(&self, file: &str, content: &str) {
-            fs::write(self.path("config").join(file), content).unwrap();
-        }
-
-        fn request(&self, timeout: Duration) -> Request {
-            let kind = |name: &str, extension: &str, merged| Kind {
-                name: name.into(),
-                extensions: vec![extension.into()],
-                merged,
-            };
-            Request {
-                start_dir: self.path("app"),
-                config_dir: self.path("config"),
-                stages: Stage::default_pipeline(),
-                kinds: vec![kind("json", ".json", true), kind("lua", ".lua", false)],
-                limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
-                timeout,
-                home: None,
-            }
-        }
-
-        fn plan_within(&self, timeout: Duration, previous: Option<&Plan>) -> Result<Plan> {
-            let previous = previous.cloned().map(Arc::new);
-            self.runtime.block_on(self.engine.plan(self.request(timeout), move |_| previous.clone()))
-        }
-
-        fn plan(&self, previous: Option<&Plan>) -> Plan {
-            self.plan_within(Duration::from_secs(60), previous).unwrap()
-        }
-    }
-
-    fn files(plan: &Plan) -> Vec<&str> {
-        plan.files.iter().map(|file| file.path.file_name().unwrap().to_str().unwrap()).collect()
-    }
-
-    /// Long enough for a load that does not hang, short enough to wait for one that does.
-    const SHORT: Duration = Duration::from_millis(200);
-
-    #[test]
-    fn the_json_is_the_same_while_nothing_changes() {
-        let scene = Scene::new(&[("app.json", r#"{"a": 1}"#), ("app/b.json", r#"{"b": 1}"#)]);
-        let first = scene.plan(None);
-        let second = scene.plan(Some(&first));
-        assert!(Arc::ptr_eq(&first.json, &second.json));
-        scene.write("app/b.json", r#"{"b": 22}"#);
-        let third = scene.plan(Some(&second));
-        assert_eq!(third.json.to_string(), r#"{"a":1,"b":22}"#);
-        fs::remove_file(scene.path("config/app.json")).unwrap();
-        assert_eq!(scene.plan(Some(&third)).json.to_string(), r#"{"b":22}"#);
-    }
-
-    #[test]
-    fn malformed_json_keeps_its_last_good_values_until_it_is_repaired_or_removed() {
-        let scene = Scene::new(&[("app.json", r#"{"a": 1}"#), ("app/b.json", r#"{"b": 1}"#)]);
-        let mut plan = scene.plan(None);
-        scene.write("app.json", "{");
-        for _ in 0..2 {
-            let json = Arc::clone(&plan.json);
-            plan = scene.plan(Some(&plan));
-            assert!(Arc::ptr_eq(&plan.json, &json));
-            assert_eq!(files(&plan), ["b.json"]);
-            assert_eq!(plan.problems[0].path(), Some(&*scene.path("config/app.json")));
-            assert_eq!(plan.problems[0].kind.code(), "syntax");
-        }
-        scene.write("app.json", r#"{"a": 333}"#);
-        plan = scene.plan(Some(&plan));
-        assert_eq!(plan.json.to_string(), r#"{"a":333,"b":1}"#);
-        fs::remove_file(scene.path("config/app.json")).unwrap();
-        fs::create_dir(scene.path("config/app.json")).unwrap();
-        plan = scene.plan(Some(&plan));
-        assert_eq!((plan.json.to_string(), plan.problems.len()), (r#"{"b":1}"#.into(), 1));
-    }
-
-    #[test]
-    fn a_repository_made_or_removed_between_loads_is_noticed() {
-        let scene = Scene::new(&[]);
-        let directory = scene.path("app/src");
-        fs::create_dir(&directory).unwrap();
-        let request = || Request { start_dir: directory.clone(), ..scene.request(Duration::from_secs(60)) };
-        let name = || scene.runtime.block_on(scene.engine.plan(request(), |_| None)).unwrap().projects.remove(0).name;
-        for _ in 0..2 {
-            assert_eq!((name(), name()), ("app".into(), "app".into()));
-            fs::create_dir(directory.join(".hg")).unwrap();
-            assert_eq!((name(), name()), ("src".into(), "src".into()));
-            fs::remove_dir(directory.join(".hg")).unwrap();
-        }
-    }
-
-    #[test]
-    fn many_files_keep_their_order_whichever_thread_reads_them() {
-        let names: Vec<String> = (0..2000).map(|index| format!("app/{index:04}.lua")).collect();
-        let scene = Scene::new(&names.iter().map(|name| (name.as_str(), "")).collect::<Vec<_>>());
-        let plan = scene.plan(None);
-        assert!(plan.problems.is_empty());
-        assert_eq!(files(&plan), names.iter().map(|name| &name[4..]).collect::<Vec<_>>());
-    }
-
-    /// Somebody else is looking at the path, and does not come back: what a load sees of another one that hangs.
-    #[test]
-    fn a_path_that_hangs_elsewhere_is_a_time_out_and_the_rest_loads() {
-        let scene = Scene::new(&[("app.json", r#"{"a": 1}"#), ("app.lua", ""), ("app/more.lua", "")]);
-        let before = scene.plan(None);
-        let (hung_json, hung_lua) = (Look::new(&scene.engine.calls), Look::new(&scene.engine.calls));
-        hung_json.at(&scene.path("config/app.json")).unwrap();
-        hung_lua.at(&scene.path("config/app.lua")).unwrap();
-        let plan = scene.plan_within(SHORT, Some(&before)).unwrap();
-        assert_eq!(files(&plan), ["more.lua"]);
-        assert_eq!(plan.json.to_string(), r#"{"a":1}"#);
-        let expected = |file| Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.path(file));
-        assert_eq!(plan.problems, [expected("config/app.json"), expected("config/app.lua")]);
-        drop((hung_json, hung_lua));
-        assert_eq!(files(&scene.plan(None)), ["app.json", "app.lua", "more.lua"]);
-    }
-
-    #[test]
-    fn a_directory_of_files_that_hangs_elsewhere_does_not_hold_back_the_rest() {
-        let scene = Scene::new(&[("app.lua", ""), ("app/more.lua", "")]);
-        let hung = Look::new(&scene.engine.calls);
-        hung.at(&scene.path("config/app")).unwrap();
-        let plan = scene.plan_within(SHORT, None).unwrap();
-        assert_eq!(files(&plan), ["app.lua"]);
-        assert_eq!(plan.problems, [Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.path("config/app"))]);
-    }
-
-    #[test]
-    fn a_load_that_cannot_find_its_project_in_time_names_the_path_that_hangs() {
-        let scene = Scene::new(&[]);
-        for path in ["app", "config"].map(|path| scene.path(path)) {
-            let hung = Look::new(&scene.engine.calls);
-            hung.at(&path).unwrap();
-            let error = scene.plan_within(SHORT, None).unwrap_err();
-            assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 200 }).at(path));
-        }
-    }
-
-    #[test]
-    fn a_load_goes_on_when_the_path_it_waits_for_is_released() {
-        let scene = Scene::new(&[("app.lua", "")]);
-        for path in ["app", "config", "config/app", "config/app.lua"].map(|path| scene.path(path)) {
-            let hung = Look::new(&scene.engine.calls);
-            hung.at(&path).unwrap();
-            let planned = std::thread::scope(|scope| {
-                let planning = scope.spawn(|| scene.plan(None));
-                // Released when the load is waiting for it, or before it has come so far: it must end either way.
-                std::thread::yield_now();
-                drop(hung);
-                planning.join().unwrap()
-            });
-            assert_eq!(files(&planned), ["app.lua"]);
-        }
-    }
-
-    #[test]
-    fn loads_at_the_same_time_do_not_hinder_each_other() {
-        let scene = Scene::new(&[("app.lua", ""), ("app.json", "{}"), ("app/more.lua", "")]);
-        let plans = std::thread::scope(|scope| {
-            let loads: Vec<_> = (0..20).map(|_| scope.spawn(|| scene.plan(None))).collect();
-            loads.into_iter().map(|load| load.join().unwrap()).collect::<Vec<_>>()
-        });
-        for plan in plans {
-            assert_eq!(files(&plan), ["app.json", "app.lua", "more.lua"]);
-            assert!(plan.problems.is_empty());
-        }
-    }
-
-    #[test]
-    fn a_load_that_is_dropped_leaves_nothing_behind() {
-        let scene = Scene::new(&[("app.lua", "")]);
-        let hung = Look::new(&scene.engine.calls);
-        hung.at(&scene.path("config/app.lua")).unwrap();
-        scene.runtime.block_on(async {
-            let load = scene.engine.plan(scene.request(Duration::from_secs(60)), |_| None);
-            assert!(tokio::time::timeout(SHORT, load).await.is_err());
-        });
-        drop(hung);
-        assert_eq!(files(&scene.plan(None)), ["app.lua"]);
-    }
+    };
+    let config_dir = config_dir.map(|opened| if job.pace.is_slow() { opened.closing_later() } else { opened });
+    Ok(config_dir.map(|config_dir| Search { config_dir, filters }))
 }

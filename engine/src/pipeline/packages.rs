@@ -4,15 +4,19 @@
 //! levels below the root (`root/x`, `root/packages/x`): not hidden, not below `node_modules`, `vendor` or `target`, not a
 //! link, and neither a repository nor inside another package, whose names would be others.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::aside;
+use super::calls::Look;
 use super::detect::{MANIFESTS, VCS_MARKERS};
-use super::directory::{self, Base};
+use super::directory::{self, Base, Directory, Subdirectories};
 use super::listings::Known;
-use super::walk::{is_foreign, subdirectories};
+use super::walk::{may_be_package, subdirectories};
+use super::{Job, Stop};
 use crate::fingerprint::Fingerprint;
 
 /// Second levels are searched as long as that takes at most so many looks (directories × names, about 0.5 µs each). In roots
@@ -51,11 +55,140 @@ pub(super) fn among(root: &Path, names: impl Iterator<Item = OsString>, known: O
     let packages = Arc::new(Packages { names, found, looked_into: search.looked_into });
     if let Some((known, fingerprint)) = fingerprint
         && !search.unproved
-        && packages.looked_into.iter().all(|(_, fingerprint)| !fingerprint.is_racy(known.read_at))
     {
-        known.memory.packages.keep(fingerprint, known.read_at, &packages);
+        packages.keep(known, fingerprint);
     }
     packages
+}
+
+/// So many names are asked for one by one in a directory on a slow disk; for more, listing it is sooner done.
+const FEW_NAMES: usize = 2;
+
+/// As [`among`], on a slow disk: independent calls are made side by side. `listed`: what the walk has seen in the root.
+///
+/// # Errors
+/// What keeps a directory from being looked at: somebody else who does, the deadline.
+pub(super) fn among_side_by_side(
+    job: &Arc<Job>,
+    look: &Look,
+    root: &Path,
+    names: Vec<OsString>,
+    listed: Option<&Subdirectories>,
+) -> Result<Arc<Packages>, Stop> {
+    let known = job.known();
+    if let Some(known) = known.filter(|known| !known.memory.packages.is_empty()) {
+        let fingerprint = match listed.and_then(|listed| listed.fingerprint) {
+            Some(fingerprint) => Some(fingerprint),
+            None => {
+                look.at(root)?;
+                directory::fingerprint(root)
+            }
+        };
+        if let Some(packages) = fingerprint.and_then(|fingerprint| known.memory.packages.get(&fingerprint))
+            && packages.names == names
+        {
+            let paths = packages.looked_into.iter().map(|(path, _)| root.join(path));
+            let now = aside::each(job, look, paths, |_, path| directory::fingerprint(path))?;
+            if now.into_iter().eq(packages.looked_into.iter().map(|(_, before)| Some(*before))) {
+                return Ok(packages);
+            }
+        }
+    }
+    let (mut directories, fingerprint) = match listed {
+        Some(Subdirectories { names, fingerprint }) => (names.clone(), *fingerprint),
+        None => {
+            look.at(root)?;
+            let fingerprint = known.and_then(|_| directory::fingerprint(root));
+            let Ok(names) = subdirectories(root) else { return Ok(Arc::default()) };
+            (names, fingerprint)
+        }
+    };
+    directories.retain(|name| may_be_package(name));
+    let open: Arc<[OsString]> = names.iter().filter(|name| may_be_package(name)).cloned().collect();
+    if open.len().saturating_mul(directories.len()) > MOST_LOOKS {
+        look.at(root)?;
+        return Ok(among(root, names.into_iter(), known));
+    }
+
+    let paths = directories.iter().map(|name| root.join(name));
+    let looks = aside::each(job, look, paths, move |_, path| LookInto::below(path, &open))?;
+    let (mut looked_into, mut found, mut below) = (Vec::new(), HashSet::new(), Vec::new());
+    for (name, look) in directories.into_iter().zip(looks) {
+        looked_into.push((PathBuf::from(&name), look.fingerprint));
+        below.extend(look.below.into_iter().map(|package| Path::new(&name).join(package)));
+        found.extend(look.is_package.then_some(name));
+    }
+    // A name that is that of a package directly below the root is not asked for again.
+    below.retain(|path| path.file_name().is_some_and(|name| !found.contains(name)));
+    let paths: Vec<PathBuf> = below.iter().map(|path| root.join(path)).collect();
+    let looks = aside::each(job, look, paths, |_, path| LookInto::at(path))?;
+    for (path, look) in below.into_iter().zip(looks) {
+        found.extend(path.file_name().filter(|_| look.is_package).map(ToOwned::to_owned));
+        looked_into.push((path, look.fingerprint));
+    }
+
+    let proved: Option<Vec<_>> =
+        looked_into.into_iter().map(|(path, fingerprint)| Some((path, fingerprint?))).collect();
+    let is_proved = proved.is_some();
+    let packages = Arc::new(Packages { names, found, looked_into: proved.unwrap_or_default() });
+    if let (Some(known), Some(fingerprint), true) = (known, fingerprint, is_proved) {
+        packages.keep(known, fingerprint);
+    }
+    Ok(packages)
+}
+
+impl Packages {
+    /// Keeps the answer of a search that began with this fingerprint of the root, unless something in it proves nothing.
+    fn keep(self: &Arc<Self>, known: Known<'_>, root: Fingerprint) {
+        let is_racy = |seen: &Fingerprint| seen.is_racy(known.read_at, known.memory.steps.of(seen.dev));
+        if !self.looked_into.iter().any(|(_, seen)| is_racy(seen)) {
+            known.memory.packages.keep(root, known.read_at, self);
+        }
+    }
+}
+
+/// One directory below a root, looked into in as few calls one after the other as may be.
+#[derive(Debug)]
+struct LookInto {
+    /// Taken before anything else.
+    fingerprint: Option<Fingerprint>,
+    /// Where that was asked.
+    is_package: bool,
+    /// Those of the names that are directories in it, where it is no project itself.
+    below: Vec<OsString>,
+}
+
+impl LookInto {
+    /// Whether the directory is a package.
+    fn at(path: &Path) -> Self {
+        let fingerprint = directory::fingerprint(path);
+        let directory = Directory::list(path.to_path_buf());
+        let is_package = directory.holds_any(&MANIFESTS) && !directory.holds_any(&VCS_MARKERS);
+        Self { fingerprint, is_package, below: Vec::new() }
+    }
+
+    /// Whether the directory is a package of one of these names, and which of them may be packages in it.
+    fn below(path: &Path, names: &[OsString]) -> Self {
+        let fingerprint = directory::fingerprint(path);
+        let listing = OnceCell::new();
+        let list = || listing.get_or_init(|| Directory::list(path.to_path_buf()));
+        let is_asked_for = path.file_name().is_some_and(|own| names.iter().any(|name| name == own));
+        let is_package = is_asked_for && list().holds_any(&MANIFESTS) && !list().holds_any(&VCS_MARKERS);
+        let is_directory =
+            |name: &&OsString| path.join(name).symlink_metadata().is_ok_and(|metadata| metadata.is_dir());
+        let known = if names.len() > FEW_NAMES { list().subdirectories() } else { None };
+        let below: Vec<OsString> = match known {
+            Some(known) => {
+                let known: HashSet<_> = known.names.into_iter().collect();
+                names.iter().filter(|name| known.contains(*name)).cloned().collect()
+            }
+            None => names.iter().filter(is_directory).cloned().collect(),
+        };
+        let is_project =
+            |directory: &Directory| MANIFESTS.iter().chain(&VCS_MARKERS).any(|marker| directory.holds(marker.as_ref()));
+        let below = if below.is_empty() || is_project(list()) { Vec::new() } else { below };
+        Self { fingerprint, is_package, below }
+    }
 }
 
 struct Search<'a> {
@@ -102,10 +235,6 @@ impl Search<'_> {
             None => self.unproved = true,
         }
     }
-}
-
-fn may_be_package(name: &OsStr) -> bool {
-    !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
 }
 
 #[cfg(test)]

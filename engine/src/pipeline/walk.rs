@@ -9,8 +9,9 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::ahead::Levels;
 use super::calls::Look;
-use super::directory::{Ascent, Directory, Start};
+use super::directory::{Ascent, Directory, Start, Subdirectories};
 use super::listings::Known;
 use super::{Direction, Stop};
 use crate::matcher::Matcher;
@@ -20,7 +21,7 @@ const FOREIGN: [&str; 3] = ["node_modules", "vendor", "target"];
 
 /// A walk down ends after this many directories: it would else read a whole disk for an answer that is near the top or
 /// nowhere.
-const MOST_DOWN: usize = 10_000;
+pub(super) const MOST_DOWN: usize = 10_000;
 
 /// The directories of a walk, in order, kept once seen (several stages may look at them).
 #[derive(Debug)]
@@ -28,64 +29,89 @@ pub(super) struct Dirs<'a> {
     look: &'a Look,
     known: Option<Known<'a>>,
     seen: Vec<Directory>,
-    ahead: Ahead,
+    rest: Rest,
+    /// The levels above the start directory, where they have been begun.
+    levels: Option<Levels>,
     matcher: Option<Matcher>,
 }
 
 #[derive(Debug)]
-enum Ahead {
+enum Rest {
     Nothing,
-    Up { next: PathBuf, ascent: Ascent },
-    Down { queue: VecDeque<PathBuf>, left: usize },
+    Up {
+        next: PathBuf,
+        ascent: Ascent,
+    },
+    /// On a slow disk, above the start directory.
+    SideBySide(Levels),
+    Down {
+        queue: VecDeque<PathBuf>,
+        left: usize,
+    },
 }
 
 impl<'a> Dirs<'a> {
     /// The start directory alone: what the stages see without a walk.
     pub(super) fn only(look: &'a Look, start: PathBuf) -> Self {
-        Self { look, known: None, seen: vec![Directory::by_path(start)], ahead: Ahead::Nothing, matcher: None }
+        Self {
+            look,
+            known: None,
+            seen: vec![Directory::by_path(start)],
+            rest: Rest::Nothing,
+            levels: None,
+            matcher: None,
+        }
     }
 
-    /// A walk that begins with `start`; directories that do not match are passed over.
+    /// A walk that begins with `start`; directories that do not match are passed over. `levels`: those above it, on a slow disk.
     pub(super) fn walk(
         look: &'a Look,
         known: Option<Known<'a>>,
         start: Start,
         direction: Direction,
         matcher: Option<Matcher>,
+        levels: Option<Levels>,
     ) -> Self {
-        let ahead = match direction {
-            Direction::Up => Ahead::Up { ascent: Ascent::from(&start), next: start.path },
-            Direction::Down => Ahead::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
+        let rest = match direction {
+            Direction::Up => Rest::Up { ascent: Ascent::from(&start, levels.is_some()), next: start.path },
+            Direction::Down => Rest::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
-        Self { look, known, seen: Vec::new(), ahead, matcher }
+        Self { look, known, seen: Vec::new(), rest, levels, matcher }
     }
 
     /// The directory at `index`, reading on as far as needed; `None` beyond the last.
     pub(super) fn get(&mut self, index: usize) -> Result<Option<&Directory>, Stop> {
         while self.seen.len() <= index {
             let Some(directory) = self.advance()? else { return Ok(None) };
-            if self.matcher.as_ref().is_none_or(|matcher| directory.matches(matcher)) {
+            if self.matcher.as_ref().is_none_or(|matcher| matcher.matches(&directory)) {
                 self.seen.push(directory);
             }
         }
         Ok(self.seen.get(index))
     }
 
+    /// As [`Directory::subdirectories`], if the walk has come to the directory at `path`.
+    pub(super) fn subdirectories_of(&self, path: &Path) -> Option<Subdirectories> {
+        self.seen.iter().find(|directory| directory.path == path)?.subdirectories()
+    }
+
     fn advance(&mut self) -> Result<Option<Directory>, Stop> {
-        match &mut self.ahead {
-            Ahead::Nothing => Ok(None),
-            Ahead::Up { next, ascent } => {
+        match &mut self.rest {
+            Rest::Nothing => Ok(None),
+            Rest::Up { next, ascent } => {
                 self.look.at(next)?;
                 let path = std::mem::take(next);
                 let parent = path.parent().map(Path::to_path_buf);
                 let directory = ascent.next(path, self.known);
-                match parent {
-                    Some(parent) => *next = parent,
-                    None => self.ahead = Ahead::Nothing,
+                match (parent, self.levels.take()) {
+                    (_, Some(levels)) => self.rest = Rest::SideBySide(levels),
+                    (Some(parent), None) => *next = parent,
+                    (None, None) => self.rest = Rest::Nothing,
                 }
                 Ok(Some(directory))
             }
-            Ahead::Down { queue, left } => {
+            Rest::SideBySide(levels) => levels.next(self.look),
+            Rest::Down { queue, left } => {
                 let Some(path) = queue.pop_front() else { return Ok(None) };
                 self.look.at(&path)?;
                 let mut below = subdirectories(&path).unwrap_or_default();
@@ -108,8 +134,13 @@ pub(super) fn subdirectories(path: &Path) -> io::Result<Vec<OsString>> {
         .flatten()
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()))
         .map(|entry| entry.file_name())
-        .filter(|name| !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name));
+        .filter(|name| may_be_package(name));
     Ok(directories.collect())
+}
+
+/// Whether a directory of this name may be a package.
+pub(super) fn may_be_package(name: &OsStr) -> bool {
+    !name.as_encoded_bytes().starts_with(b".") && !is_foreign(name)
 }
 
 /// Whether a directory of this name holds other people's code.

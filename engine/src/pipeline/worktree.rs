@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use super::Stop;
 use super::calls::Look;
+use super::directory::Start;
 
 /// More than any path that git writes.
 const LIMIT: u64 = 16 * 1024;
@@ -27,7 +28,7 @@ pub(super) fn name_of_main_checkout(root: &Path, look: &Look) -> Result<Option<O
     let Some(common) = read_small_file(&gitdir.join("commondir")).and_then(|text| named_in(&text, b"")) else {
         return Ok(None);
     };
-    let common = std::fs::canonicalize(gitdir.join(common)).ok().filter(|common| common.is_dir());
+    let common = Start::resolve(&gitdir.join(common)).ok().map(|common| common.path);
     Ok(common.and_then(|common| checkout_name(&common)))
 }
 

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fingerprint::Timestamp;
+use crate::matcher::Matcher;
 use crate::pipeline::listings::Memory;
 
 #[test]
@@ -14,7 +15,7 @@ fn small_large_and_unlisted_directories_answer_alike() {
         for index in 0..count {
             std::fs::write(path.join(format!("some-longish-file-name-{index}")), "").unwrap();
         }
-        let listed = Ascent::from(&Start::resolve(&path).unwrap()).next(path.clone(), None);
+        let listed = Ascent::from(&Start::resolve(&path).unwrap(), false).next(path.clone(), None);
         assert!(!listed.lists_directory("some-longish-file-name-1"));
         #[cfg(target_os = "linux")]
         assert_eq!(matches!(listed.names, Names::Listed(_)), expected_small);
@@ -26,8 +27,15 @@ fn small_large_and_unlisted_directories_answer_alike() {
             assert!(directory.holds_any(&[".hg", ".git"]));
             assert!(!directory.holds_any(&[".hg", "git"]));
             for no_name in ["", ".", "..", ".git/", "./.git"] {
-                assert!(!directory.matches(&Matcher::Literal(no_name.into())));
+                assert!(!Matcher::Literal(no_name.into()).matches(&directory));
             }
+            let mut names = Vec::new();
+            assert!(!matcher::Names::any(&directory, &mut |name| {
+                names.push(name.to_owned());
+                false
+            }));
+            assert_eq!(names.len(), count + 1);
+            assert!(names.contains(&".git".into()));
         }
     }
 }
@@ -43,7 +51,7 @@ fn each_level_of_an_ascent_is_the_directory_of_its_path() {
     // Later than all that has just been made, so that listings are remembered at once.
     let read_at = Timestamp { secs: Timestamp::now().secs + 60, nanos: 0 };
     for known in [None, Some(Known { memory: &memory, read_at }), Some(Known { memory: &memory, read_at })] {
-        let mut ascent = Ascent::from(&Start::resolve(&deepest).unwrap());
+        let mut ascent = Ascent::from(&Start::resolve(&deepest).unwrap(), false);
         let mut below = None;
         for path in deepest.ancestors() {
             let directory = ascent.next(path.to_path_buf(), known);

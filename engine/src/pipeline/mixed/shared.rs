@@ -1,0 +1,257 @@
+//! What the segments of one load share: the nest as it is now, which detect stages have not decided, what went wrong.
+//!
+//! The nest is changed by detect stages and by the user's code; the last one to say something counts, and the host is told of
+//! what it does not know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::Notify;
+
+use super::super::calls::Look;
+use super::super::detect::{Level, Nest};
+use super::super::directory::Start;
+use super::super::find_files::to_os_string;
+use super::super::host::Host;
+use super::super::{Job, Stage, Stop};
+use super::trip::{self, Trip};
+use crate::error::{Error, ErrorKind, Result};
+use crate::name::ProjectName;
+use crate::plan::Project;
+
+/// So many things that a stage has named are told one by one.
+const MOST_REFUSED: usize = 10;
+
+pub(super) struct Shared {
+    pub(super) job: Arc<Job>,
+    pub(super) host: Arc<dyn Host>,
+    pub(super) began: Instant,
+    state: Mutex<State>,
+    /// A detect stage has decided.
+    decided: Notify,
+    errands: Mutex<Vec<Errand>>,
+}
+
+/// Something to do on a thread that may block.
+pub(super) type Errand = Box<dyn FnOnce() + Send>;
+
+#[derive(Debug, Default)]
+struct State {
+    /// The start directory, resolved.
+    start: Option<PathBuf>,
+    nest: Option<Nest>,
+    /// The detect stage that has changed the nest since the host was told.
+    news: Option<usize>,
+    undecided: BTreeSet<usize>,
+    /// By the stage where each was found.
+    problems: Vec<(usize, Error)>,
+    /// How many things that each stage has named were unusable.
+    refused: BTreeMap<usize, usize>,
+}
+
+impl Shared {
+    pub(super) fn new(job: Arc<Job>, host: Arc<dyn Host>) -> Self {
+        let stages = job.request.stages.iter().enumerate();
+        let undecided = stages.filter(|(_, stage)| matches!(stage, Stage::Detect { .. })).map(|(index, _)| index);
+        let state = Mutex::new(State { undecided: undecided.collect(), ..State::default() });
+        let (decided, errands) = (Notify::new(), Mutex::default());
+        Self { job, host, began: Instant::now(), state, decided, errands }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has something done on the thread that polls, after that.
+    pub(super) fn send(&self, errand: Errand) {
+        self.errands.lock().unwrap_or_else(PoisonError::into_inner).push(errand);
+    }
+
+    pub(super) fn take_errands(&self) -> Vec<Errand> {
+        std::mem::take(&mut self.errands.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_start(&self, path: PathBuf) {
+        self.state().start = Some(path);
+    }
+
+    pub(super) fn start(&self) -> PathBuf {
+        self.state().start.clone().unwrap_or_else(|| self.job.request.start_dir.clone())
+    }
+
+    /// The projects as they are: where nothing says what they are, the start directory is the one.
+    pub(super) fn nest(&self) -> Result<Nest> {
+        let found = self.state().nest.clone();
+        found.map_or_else(|| Nest::single(&self.start()), Ok)
+    }
+
+    pub(super) fn found(&self) -> Option<Nest> {
+        self.state().nest.clone()
+    }
+
+    pub(super) fn has_found(&self) -> bool {
+        self.state().nest.is_some()
+    }
+
+    /// Sets what a detect stage has found; `news` says that the host does not know it.
+    pub(super) fn set_nest(&self, stage: usize, nest: Option<Nest>, news: bool) {
+        let mut state = self.state();
+        state.nest = nest;
+        if news {
+            state.news = Some(stage);
+        }
+    }
+
+    /// The projects, for a stage after the one that has changed them, unless the host knows them.
+    pub(super) fn take_news(&self, stage: usize) -> Option<Vec<Project>> {
+        let mut state = self.state();
+        state.news.take_if(|by| *by < stage)?;
+        Some(state.nest.iter().flat_map(|nest| &nest.levels).map(Level::project).collect())
+    }
+
+    /// The host was not told what [`Self::take_news`] gave for this stage.
+    pub(super) fn keep_news(&self, stage: usize) {
+        self.state().news.get_or_insert(stage.saturating_sub(1));
+    }
+
+    /// Takes over what the code of the stage `by` (`part` says which, in words) has made of the projects. What is unusable is a
+    /// problem, and the nest stays.
+    ///
+    /// # Errors
+    /// `Timeout`, when a root does not answer.
+    pub(super) async fn adopt(&self, projects: Option<Vec<Project>>, by: usize, part: &str) -> Result<()> {
+        let Some(projects) = projects else { return Ok(()) };
+        let before = self.found();
+        let nest = match self.nest_of(projects, before.as_ref()).await {
+            Ok(nest) => nest,
+            Err(error) => {
+                let text = format!("{}: {part}{error}", self.called(by));
+                let kind = match &error.kind {
+                    ErrorKind::InvalidArgument(_) => ErrorKind::InvalidArgument(text),
+                    ErrorKind::InvalidName(_) => ErrorKind::InvalidName(text),
+                    _ => return Err(error),
+                };
+                self.problem(by, kind.into());
+                return Ok(());
+            }
+        };
+        let mut state = self.state();
+        (state.nest, state.news) = (Some(nest), None);
+        Ok(())
+    }
+
+    async fn nest_of(&self, projects: Vec<Project>, before: Option<&Nest>) -> Result<Nest> {
+        let known = before.map(|nest| nest.levels.iter().map(|level| &level.root).collect::<Vec<_>>());
+        let invalid = |text: String| Error::new(ErrorKind::InvalidArgument(text));
+        if projects.is_empty() {
+            return Err(invalid("ctx.projects: expected at least one project".into()));
+        }
+        let mut roots = Vec::new();
+        let mut names = Vec::new();
+        for Project { root, name } in projects {
+            if !root.is_absolute() {
+                return Err(invalid(format!("ctx.project_root: expected an absolute path, got '{}'", root.display())));
+            }
+            names.push(name_of(&name)?);
+            roots.push(root);
+        }
+        if known.is_none_or(|known| known.into_iter().ne(&roots)) {
+            let roots_trip = trip::make(self, Roots { asked: roots, resolved: Vec::new() }).await?;
+            roots = roots_trip
+                .resolved
+                .into_iter()
+                .collect::<Result<_>>()
+                .map_err(|error| invalid(format!("ctx.project_root: expected a directory: {error}")))?;
+        }
+        let has_packages = before.is_some_and(|nest| nest.has_packages && nest.levels[0].root == roots[0]);
+        let levels = roots.into_iter().zip(names).map(|(root, name)| Level { root, name }).collect();
+        Ok(Nest { levels, has_packages })
+    }
+
+    /// Waits until all detect stages before this one have decided.
+    pub(super) async fn decided_before(&self, stage: usize) {
+        loop {
+            let mut decided = pin!(self.decided.notified());
+            // Registered before the look, so that a decision between the two is not missed.
+            decided.as_mut().enable();
+            if self.is_decided_before(stage) {
+                return;
+            }
+            decided.await;
+        }
+    }
+
+    pub(super) fn is_decided_before(&self, stage: usize) -> bool {
+        self.state().undecided.first().is_none_or(|first| *first >= stage)
+    }
+
+    pub(super) fn decide(&self, stage: usize) {
+        self.state().undecided.remove(&stage);
+        self.decided.notify_waiters();
+    }
+
+    pub(super) fn problem(&self, stage: usize, error: Error) {
+        self.state().problems.push((stage, error));
+    }
+
+    /// Notes that something that the user's code has sent is unusable. A mistake in it soon is one of a million items.
+    pub(super) fn refuse(&self, stage: usize, what: &str) {
+        let mut state = self.state();
+        let refused = state.refused.entry(stage).or_default();
+        *refused += 1;
+        if *refused > MOST_REFUSED {
+            return;
+        }
+        drop(state);
+        let text = format!("{}: {what}", self.called(stage));
+        self.problem(stage, ErrorKind::InvalidArgument(text).into());
+    }
+
+    pub(super) fn is_function(&self, stage: usize) -> bool {
+        matches!(self.job.request.stages.get(stage), Some(Stage::Call))
+    }
+
+    /// What a stage is called in messages.
+    pub(super) fn called(&self, stage: usize) -> String {
+        format!("pipeline stage {} ({})", stage + 1, self.job.request.stages[stage].name())
+    }
+
+    pub(super) fn take_problems(&self) -> Vec<Error> {
+        let mut state = self.state();
+        let (mut problems, refused) = (std::mem::take(&mut state.problems), std::mem::take(&mut state.refused));
+        drop(state);
+        for (stage, count) in refused.into_iter().filter(|(_, count)| *count > MOST_REFUSED) {
+            let text = format!("{}: {} more of its items are unusable", self.called(stage), count - MOST_REFUSED);
+            problems.push((stage, ErrorKind::InvalidArgument(text).into()));
+        }
+        problems.sort_by_key(|(stage, _)| *stage);
+        problems.into_iter().map(|(_, error)| error).collect()
+    }
+}
+
+/// The name whose components are joined by slashes.
+fn name_of(name: &OsStr) -> Result<ProjectName> {
+    let components = name.as_encoded_bytes().split(|byte| *byte == b'/').map(|part| to_os_string(part.to_vec()));
+    let components: Option<Vec<OsString>> = components.collect();
+    ProjectName::from_components(components.unwrap_or_default().iter().map(OsString::as_os_str))
+}
+
+/// Looks whether roots that the user's code has named are directories.
+struct Roots {
+    asked: Vec<PathBuf>,
+    resolved: Vec<Result<PathBuf>>,
+}
+
+impl Trip for Roots {
+    fn run(&mut self, _: &Job, look: &Look) -> Result<(), Stop> {
+        while let Some(root) = self.asked.get(self.resolved.len()) {
+            look.at(root)?;
+            self.resolved.push(Start::resolve(root).map(|start| start.path));
+        }
+        Ok(())
+    }
+}
