@@ -1,11 +1,13 @@
 //! Which loads run, which wait, and who is answered: the rules for many loads at once, as a state machine without I/O.
 //!
-//! An equal load (same directory, same options) that is asked for while one runs is answered by one further run, shared by all
-//! that ask meanwhile; unequal loads are independent. What runs *in* a load is not known here: see [`crate::pipeline`] and the
+//! An equal load (same family of contexts, same directory, same options) that is asked for while one runs is answered by one further
+//! run, shared by all that ask meanwhile; unequal loads are independent. What runs *in* a load is not known here: see [`crate::pipeline`] and the
 //! module's executors.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+
+use crate::contexts::FamilyId;
 
 /// One call that wants an answer. Later calls have greater numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -18,6 +20,8 @@ pub struct RunId(pub u64);
 /// What makes two loads equal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
+    /// Whose contexts it is for.
+    pub family: FamilyId,
     /// Where the walk begins, as asked for.
     pub start_dir: PathBuf,
     /// The directory of the configuration files.
@@ -78,11 +82,16 @@ impl Run {
 pub struct Loads {
     runs: BTreeMap<RunId, Run>,
     last_id: u64,
-    /// The latest request whose run was committed; decides which project is current.
+    /// The latest request of the session's whose run was committed; decides which project is current.
     committed: Option<RequestId>,
 }
 
 impl Loads {
+    /// The number of a call that asks for something else than a load.
+    pub fn new_request(&mut self) -> RequestId {
+        RequestId(self.new_id())
+    }
+
     /// Asks for a load.
     pub fn ask(&mut self, key: Key, origin: Origin) -> Asked {
         let superseded = match origin {
@@ -130,9 +139,14 @@ impl Loads {
         true
     }
 
-    /// Ends every load, and says whose calls are to be answered with `cancelled`.
-    pub fn cancel_all(&mut self) -> Vec<RequestId> {
-        self.cancel_where(|_, _| true)
+    /// Ends every load of the family, and says whose calls are to be answered with `cancelled`.
+    pub fn cancel_all(&mut self, family: FamilyId) -> Vec<RequestId> {
+        self.cancel_where(|_, run| run.key.family == family)
+    }
+
+    /// Whose contexts the run is for; `None` if it is not live.
+    pub fn family(&self, run: RunId) -> Option<FamilyId> {
+        self.runs.get(&run).map(|run| run.key.family)
     }
 
     /// Ends these runs and those that wait for them.
@@ -147,8 +161,11 @@ impl Loads {
     }
 
     /// Notes that the run found its project; true if that project becomes the current one, which it does unless a load that was
-    /// asked for later was committed before.
+    /// asked for later was committed before. Only the session's family has a current one.
     pub fn commit(&mut self, run: RunId) -> bool {
+        if self.family(run) != Some(FamilyId::SESSION) {
+            return false;
+        }
         let asked = self.runs.get(&run).and_then(|run| requests(run).max());
         let newest = asked >= self.committed;
         if newest {
@@ -200,7 +217,7 @@ mod tests {
     use super::*;
 
     fn key(dir: &str) -> Key {
-        Key { start_dir: dir.into(), config_dir: "/config".into(), options: 1 }
+        Key { family: FamilyId::SESSION, start_dir: dir.into(), config_dir: "/config".into(), options: 1 }
     }
 
     #[test]
@@ -282,9 +299,23 @@ mod tests {
         let queued = loads.ask(key("/a"), Origin::User);
         let b = loads.ask(key("/b"), Origin::User);
         assert_eq!(loads.cancel(&[a.run]), [a.request, queued.request]);
-        assert_eq!(loads.cancel_all(), [b.request]);
-        assert_eq!(loads.cancel_all(), []);
+        assert_eq!(loads.cancel_all(FamilyId::SESSION), [b.request]);
+        assert_eq!(loads.cancel_all(FamilyId::SESSION), []);
         assert_eq!(loads.end(a.run), Ended::default());
+    }
+
+    #[test]
+    fn families_neither_share_nor_cancel_each_others_loads_and_only_the_session_has_a_current_project() {
+        let mut loads = Loads::default();
+        let family = crate::contexts::Contexts::default().create_family();
+        let own = loads.ask(key("/a"), Origin::User);
+        let other = loads.ask(Key { family, ..key("/a") }, Origin::User);
+        assert_eq!(other.behind, None);
+        assert!(!loads.commit(other.run));
+        assert!(loads.commit(own.run));
+        assert_eq!(loads.cancel_all(FamilyId::SESSION), [own.request]);
+        assert!(loads.is_live(other.run));
+        assert_eq!(loads.cancel_all(family), [other.request]);
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::time::{Duration, SystemTime};
 
 use engine::file_cache::FileCache;
 use engine::open::Limits;
+use engine::pipeline::host::NoHost;
 use engine::pipeline::{Engine, Kind, Request, Stage};
 use rustix::fs::inotify;
 use tempfile::TempDir;
@@ -67,7 +68,7 @@ impl Scene {
             timeout: Duration::from_secs(60),
             home: None,
         };
-        let plan = self.runtime.block_on(engine.plan(request, |_| None)).unwrap();
+        let plan = self.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).unwrap();
         assert!(plan.problems.is_empty(), "{:?}", plan.problems);
         let projects = plan.projects.into_iter().map(|project| (project.root, project.name.into_string().unwrap()));
         (projects.collect(), plan.files.iter().map(|file| file.path.to_path_buf()).collect())

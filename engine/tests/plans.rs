@@ -18,6 +18,7 @@ use std::time::Duration;
 use engine::file_cache::FileCache;
 use engine::matcher::Matcher;
 use engine::open::Limits;
+use engine::pipeline::host::NoHost;
 use engine::pipeline::{Detect, Direction, Engine, Kind, Request, Stage};
 use engine::plan::Plan;
 
@@ -125,19 +126,24 @@ fn make(root: &Path, line: &str) {
 
 fn stages_called(names: &str) -> Vec<Stage> {
     let markers = |names: &str| Matcher::Any(names.split('|').map(|name| Matcher::Literal(name.into())).collect());
+    let matching = |names: &str, override_| Stage::Detect {
+        how: Detect::Matching { matcher: markers(names), override_ },
+        on_match: false,
+    };
     let stage = |word: &str| match word.split_once(':').unwrap_or((word, "")) {
         ("up", _) => Stage::Walk { direction: Direction::Up, matcher: None },
         ("up-with", names) => Stage::Walk { direction: Direction::Up, matcher: Some(markers(names)) },
         ("down", _) => Stage::Walk { direction: Direction::Down, matcher: None },
-        ("detect", "") => Stage::Detect(Detect::Default),
-        ("detect", names) => Stage::Detect(Detect::Matching { matcher: markers(names), override_: false }),
-        ("override", names) => Stage::Detect(Detect::Matching { matcher: markers(names), override_: true }),
-        ("find", "") => Stage::FindFiles { extensions: None, matcher: None },
+        ("detect", "") => Stage::Detect { how: Detect::Default { override_: false }, on_match: false },
+        ("detect", names) => matching(names, false),
+        ("override", names) => matching(names, true),
+        ("find", "") => Stage::FindFiles { extensions: None, matcher: None, finder: false },
         ("find", names) => {
-            Stage::FindFiles { extensions: Some(names.split('|').map(String::from).collect()), matcher: None }
+            let extensions = names.split('|').map(String::from).collect();
+            Stage::FindFiles { extensions: Some(extensions), matcher: None, finder: false }
         }
-        ("find-called", names) => Stage::FindFiles { extensions: None, matcher: Some(markers(names)) },
-        ("execute", _) => Stage::Execute,
+        ("find-called", names) => Stage::FindFiles { extensions: None, matcher: Some(markers(names)), finder: false },
+        ("execute", _) => Stage::Execute { routes: Vec::new() },
         (other, _) => panic!("no stage is called {other}"),
     };
     names.split_whitespace().map(stage).collect()
@@ -165,7 +171,7 @@ fn runtime() -> tokio::runtime::Runtime {
 }
 
 fn plan(request: Request) -> engine::error::Result<Plan> {
-    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None))
+    runtime().block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None, Arc::new(NoHost)))
 }
 
 fn describe(root: &Path, plan: &Plan) -> String {

@@ -480,6 +480,7 @@ mod a_load {
     use std::sync::Arc;
 
     use engine::file_cache::FileCache;
+    use engine::pipeline::host::NoHost;
     use engine::pipeline::{Engine, Kind as FileKind, Request, Stage};
     use engine::plan::Plan;
 
@@ -511,7 +512,9 @@ mod a_load {
             home: None,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
-        runtime.block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None)).unwrap()
+        runtime
+            .block_on(Engine::new(Arc::new(FileCache::new(1 << 20))).plan(request, |_| None, Arc::new(NoHost)))
+            .unwrap()
     }
 
     #[test]

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use super::job::{self, Done, Found, Job, JobId, Save, Saved};
 use updates::Update;
 
-use super::{Author, Event, Prepared, Source, Sources, Task, Ticket, Unsaved};
+use super::merges::Merges;
+use super::{Author, Event, Origin, Prepared, Source, Sources, Task, Ticket, Unsaved};
 use crate::contexts::ContextId;
 use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileEntry;
@@ -24,17 +25,18 @@ use crate::plan::{JsonSource, Plan};
 #[derive(Debug, Default)]
 pub(super) struct Back {
     files: HashMap<Arc<Path>, File>,
-    open: HashMap<ContextId, Sources>,
+    pub(super) open: HashMap<ContextId, Sources>,
+    pub(super) merges: Merges,
     flushes: Vec<Flush>,
     updates: HashMap<Ticket, Update>,
     /// Updates whose sources have to be read.
     to_read: Vec<Ticket>,
     /// Contexts that may show something else than what their files say.
-    stale: HashMap<ContextId, Author>,
-    events: Vec<Event>,
+    pub(super) stale: HashMap<ContextId, Author>,
+    pub(super) events: Vec<Event>,
     /// Grows with every change of a document.
     epoch: Arc<AtomicU64>,
-    last_serial: u64,
+    pub(super) last_serial: u64,
 }
 
 /// One JSON file as this session knows it.
@@ -76,6 +78,9 @@ pub(super) struct Condition {
     pub(super) expected: Option<Value>,
 }
 
+/// So many files that nobody has loaded any more are remembered.
+const MOST_UNUSED: usize = 100;
+
 /// Who gets the answer to a flush.
 #[derive(Debug)]
 pub(super) enum Answer {
@@ -94,7 +99,7 @@ struct Flush {
 }
 
 impl Sources {
-    fn has(&self, path: &Path) -> bool {
+    pub(super) fn has(&self, path: &Path) -> bool {
         self.files.iter().any(|source| *source.path == *path)
     }
 }
@@ -167,8 +172,16 @@ impl File {
 impl Back {
     pub(super) fn run(&mut self, task: Task) {
         match task {
-            Task::Open(context, sources, epoch) => {
+            Task::Open { context, mut sources, epoch, serial } => {
+                if let Some(current) = self.open.get(&context) {
+                    sources.add_merged_since(serial, &current.files);
+                }
                 self.open.insert(context, sources);
+                // Not at once: a load that began earlier must not bring back what is gone.
+                if self.files.len() > MOST_UNUSED + self.open.values().map(|sources| sources.files.len()).sum::<usize>()
+                {
+                    self.forget_unused();
+                }
                 if epoch != self.epoch() {
                     self.stale.entry(context).or_insert(Author::Local);
                 }
@@ -181,6 +194,8 @@ impl Back {
                 self.begin_update(ticket, context, path, target);
             }
             Task::UpdateTo(ticket, value) => self.update_to(ticket, value),
+            Task::Merge { ticket, context, merging } => self.begin_merge(ticket, context, merging),
+            Task::ForgetUnmerged { ticket, context, run } => self.forget_unmerged(ticket, context, run),
         }
     }
 
@@ -200,15 +215,18 @@ impl Back {
             }
         }
         let before = context.and_then(|context| self.open.get(&context)).map_or(Vec::new(), |open| open.files.clone());
-        for Source { path, planned, .. } in before {
+        for path in sources.keep_merged(&before, plan) {
+            self.found(&path, None, began, context);
+        }
+        for Source { path, origin, .. } in before {
             let is_above = |problem: &Error| problem.path().is_some_and(|above| path.starts_with(above));
             // What cannot be seen need not be gone.
-            if planned && !sources.has(&path) && !plan.problems.iter().any(is_above) {
+            if origin == Origin::Plan && !sources.has(&path) && !plan.problems.iter().any(is_above) {
                 self.found(&path, None, began, context);
             }
         }
         if let Some(context) = context {
-            self.add_newer(context, sources, began);
+            self.add_newer(context, sources, began, self.last_serial);
         }
         for source in &sources.files {
             if let Some(file) = self.files.get_mut(&source.path) {
@@ -226,15 +244,18 @@ impl Back {
     }
 
     /// Adds what a load that began at `began` cannot have found, but the context has: files with unsaved changes, and files that were seen
-    /// later.
-    pub(super) fn add_newer(&self, context: ContextId, sources: &mut Sources, began: Instant) {
+    /// later; and what executors have merged since the change `serial`.
+    pub(super) fn add_newer(&self, context: ContextId, sources: &mut Sources, began: Instant, serial: u64) {
+        if let Some(open) = self.open.get(&context) {
+            sources.add_merged_since(serial, &open.files);
+        }
         for source in self.open.get(&context).map_or(&[][..], |open| &open.files) {
             let is_newer = |file: &File| {
                 (source.own && file.is_unsaved())
                     || (file.entry.is_some() && file.seen.is_some_and(|seen| seen > began))
             };
             if !sources.has(&source.path) && self.files.get(&source.path).is_some_and(is_newer) {
-                sources.files.push(source.clone());
+                sources.files.push(Source { at: None, ..source.clone() });
             }
         }
     }
@@ -267,11 +288,27 @@ impl Back {
     /// Whether there are jobs.
     pub(super) fn has_work(&self) -> bool {
         let is_due = |file: &File| file.due && file.saving.is_none() && !file.pending.is_empty();
-        !self.to_read.is_empty() || !self.stale.is_empty() || self.files.values().any(is_due)
+        !self.to_read.is_empty() || self.has_merges() || !self.stale.is_empty() || self.files.values().any(is_due)
     }
 
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
+    }
+
+    pub(super) fn next_epoch(&mut self) {
+        self.epoch.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(super) fn last_serial(&self) -> u64 {
+        self.last_serial
+    }
+
+    pub(super) fn add_events(&mut self, events: Vec<Event>) {
+        self.events.extend(events);
+    }
+
+    pub(super) fn is_unsaved(&self, path: &Path) -> bool {
+        self.files.get(path).is_some_and(File::is_unsaved)
     }
 
     /// The epoch, to be read without the back.
@@ -287,21 +324,35 @@ impl Back {
         std::mem::take(&mut self.events)
     }
 
-    /// Tells a context what it has to show, if that is something else.
-    pub(super) fn prepare_change(&mut self, context: ContextId, author: Author, shown: Arc<Value>, revision: u64) {
-        let Some(sources) = self.open.get(&context) else { return };
+    /// Tells a context what it has to show; false if it shows that.
+    pub(super) fn prepare_change(
+        &mut self,
+        context: ContextId,
+        author: Author,
+        shown: Arc<Value>,
+        revision: u64,
+    ) -> bool {
+        let Some(sources) = self.open.get(&context) else { return false };
         let value = self.merged(sources);
         if Arc::ptr_eq(&value, &shown) || *value == *shown {
-            return;
+            return false;
         }
         let size = self.size(sources);
         let value = if size > super::LARGE { Arc::new(Value::clone(&value)) } else { value };
-        let prepared = Prepared { value, base: Some(shown), revision: Some(revision), size, opening: None };
+        let epoch = self.epoch();
+        let prepared = Prepared { value, base: Some(shown), revision: Some(revision), epoch, size, opening: None };
         self.events.push(Event::Changed(context, prepared, author));
+        true
     }
 
     /// Notes what was seen on disk at some time, unless something later is known. Not to be told to `except`, which is about to show it.
-    fn found(&mut self, path: &Arc<Path>, entry: Option<&Arc<FileEntry>>, seen: Instant, except: Option<ContextId>) {
+    pub(super) fn found(
+        &mut self,
+        path: &Arc<Path>,
+        entry: Option<&Arc<FileEntry>>,
+        seen: Instant,
+        except: Option<ContextId>,
+    ) {
         let file = self.files.entry(Arc::clone(path)).or_default();
         if file.seen.is_some_and(|latest| latest > seen) {
             return;
@@ -310,12 +361,16 @@ impl Back {
             file.seen = Some(seen);
             return;
         }
+        // As another cache has read it: the load that brings it merges this one.
+        let is_known = file.seen.is_some() && has_same_content(file.entry.as_ref(), entry);
         file.rebase(entry.cloned(), seen);
-        self.changed(path, Author::Disk, except);
+        if !is_known {
+            self.changed(path, Author::Disk, except);
+        }
     }
 
     fn changed(&mut self, path: &Path, author: Author, except: Option<ContextId>) {
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+        self.next_epoch();
         for (context, sources) in &self.open {
             if Some(*context) != except && sources.has(path) {
                 let stale = self.stale.entry(*context).or_insert(author);
@@ -331,7 +386,7 @@ impl Back {
             sources.files[index].own = true;
             return Some(index);
         }
-        sources.files.push(Source { path: target.into(), own: true, planned: false });
+        sources.files.push(Source { path: target.into(), own: true, origin: Origin::Target, at: None });
         Some(sources.files.len() - 1)
     }
 
@@ -387,6 +442,12 @@ impl Back {
     fn close(&mut self, context: ContextId) {
         self.open.remove(&context);
         self.stale.remove(&context);
+        self.end_merges(Some(context), &ErrorKind::Cancelled.into());
+        self.forget_unused();
+    }
+
+    /// Forgets files that no context has loaded and that have nothing to save.
+    fn forget_unused(&mut self) {
         let used: HashSet<&Path> =
             self.open.values().flat_map(|sources| &sources.files).map(|source| &*source.path).collect();
         self.files.retain(|path, file| file.is_in_use() || used.contains(&**path));
@@ -422,7 +483,7 @@ impl Back {
 
     /// The work that can begin now.
     pub(super) fn jobs(&mut self) -> Vec<Job> {
-        let mut jobs = Vec::new();
+        let mut jobs = self.merge_jobs();
         for ticket in std::mem::take(&mut self.to_read) {
             let sources = self.updates.get(&ticket).and_then(|update| self.open.get(&update.context));
             match sources {
@@ -435,14 +496,14 @@ impl Back {
         let limits_of = |path: &Path| {
             let mut open = self.open.values();
             let sources = open.find(|sources| sources.has(path));
-            sources.map(|sources| (sources.limits, sources.timeout))
+            sources.map(|sources| (sources.limits, sources.timeout, Some(Arc::clone(&sources.cache))))
         };
         for (path, file) in &mut self.files {
             if !file.due || file.saving.is_some() || file.pending.is_empty() {
                 continue;
             }
             // A context that has been left has left its changes behind.
-            let (limits, timeout) = limits_of(path).unwrap_or(LEFT);
+            let (limits, timeout, cache) = limits_of(path).unwrap_or((LEFT.0, LEFT.1, None));
             self.last_serial += 1;
             file.saving = Some((self.last_serial, file.pending.len()));
             file.due = false;
@@ -453,6 +514,7 @@ impl Back {
                 known: file.entry.clone(),
                 limits,
                 timeout,
+                cache,
             }));
         }
         jobs
@@ -476,9 +538,12 @@ impl Back {
                 self.offer(ticket, unreadable);
             }
             (Job::Read { ticket, .. }, Err(error)) => self.end_update(ticket, Err(error)),
-            (Job::Save(_), Ok(Done::Read(_))) | (Job::Read { .. }, Ok(Done::Saved(_))) => {
-                unreachable!("a job ends with its own result")
+            (Job::Merge(merge), Ok(Done::Merged(results))) => self.merged_all(merge, results),
+            (Job::Merge(merge), Err(error)) => {
+                let results = vec![Err(error); merge.files.len()];
+                self.merged_all(merge, results);
             }
+            (Job::Save(_) | Job::Read { .. } | Job::Merge(_), Ok(_)) => unreachable!("a job ends with its own result"),
         }
         self.answer_flushes();
     }
@@ -586,6 +651,7 @@ impl Back {
                 self.answer_flushes();
             }
             JobId::Read(ticket) => self.end_update(ticket, Err(timed_out)),
+            JobId::Merge(number) => self.merge_overdue(number, timeout),
         }
     }
 
@@ -600,6 +666,7 @@ impl Back {
             self.stale.entry(*context).or_insert(Author::Local);
         }
         self.events.extend(context.map(|context| Event::Failed(context, error.clone())));
+        self.end_merges(None, error);
         for ticket in self.updates.keys().copied().collect::<Vec<_>>() {
             self.end_update(ticket, Err(error.clone()));
         }
@@ -638,6 +705,10 @@ impl Back {
     }
 }
 
+fn has_same_content(a: Option<&Arc<FileEntry>>, b: Option<&Arc<FileEntry>>) -> bool {
+    a.map(|entry| &entry.content) == b.map(|entry| &entry.content)
+}
+
 /// A change as a user would write it, on one line and not too long.
 fn in_words(pending: &Pending) -> String {
     const LONGEST: usize = 200;
@@ -671,6 +742,11 @@ impl Back {
     /// How many changes wait for this file.
     pub(super) fn pending(&self, path: &Path) -> usize {
         self.files[path].pending.len()
+    }
+
+    /// How many files are remembered.
+    pub(super) fn known_files(&self) -> usize {
+        self.files.len()
     }
 
     /// As a panic in the middle of an edit leaves it.

@@ -7,11 +7,12 @@ use std::time::{Duration, Instant};
 use serde_json::Map;
 
 use super::back::Pending;
-use super::{Sources, Ticket};
-use crate::error::Result;
+use super::{Merging, Sources, Ticket};
+use crate::contexts::ContextId;
+use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::{FileCache, FileEntry};
 use crate::json::{self, Change, Edit, Value};
-use crate::open::{ConfigDir, Limits};
+use crate::open::{ConfigDir, Limits, Place};
 use crate::store;
 
 /// How long another editor's lock is waited for.
@@ -22,6 +23,7 @@ const LOCK_WAIT: Duration = Duration::from_millis(1500);
 pub(super) enum JobId {
     Save(Arc<Path>, u64),
     Read(Ticket),
+    Merge(Ticket),
 }
 
 /// Work for a thread that may block.
@@ -29,6 +31,23 @@ pub(super) enum JobId {
 pub(super) enum Job {
     Save(Save),
     Read { ticket: Ticket, sources: Sources, began: Instant },
+    Merge(Merge),
+}
+
+/// Files that executors merge.
+#[derive(Debug)]
+pub(super) struct Merge {
+    /// That of its first file.
+    pub(super) number: Ticket,
+    pub(super) context: ContextId,
+    /// A load has read them, so that no disk is waited for.
+    pub(super) is_read: bool,
+    pub(super) files: Vec<(Ticket, Merging)>,
+    pub(super) config_dir: PathBuf,
+    pub(super) limits: Limits,
+    pub(super) timeout: Duration,
+    /// The context's.
+    pub(super) cache: Arc<FileCache>,
 }
 
 /// One save of one file.
@@ -42,6 +61,8 @@ pub(super) struct Save {
     pub(super) known: Option<Arc<FileEntry>>,
     pub(super) limits: Limits,
     pub(super) timeout: Duration,
+    /// That of whoever has loaded the file.
+    pub(super) cache: Option<Arc<FileCache>>,
 }
 
 /// What a job found out.
@@ -50,6 +71,8 @@ pub(super) enum Done {
     Saved(Saved),
     /// Every file of the sources as it is now.
     Read(Vec<Found>),
+    /// Each file, in the order of the job.
+    Merged(Vec<Result<Arc<FileEntry>>>),
 }
 
 /// A file that was looked at.
@@ -78,6 +101,7 @@ impl Job {
         match self {
             Self::Save(save) => JobId::Save(Arc::clone(&save.path), save.number),
             Self::Read { ticket, .. } => JobId::Read(*ticket),
+            Self::Merge(merge) => JobId::Merge(merge.number),
         }
     }
 
@@ -85,18 +109,45 @@ impl Job {
         match self {
             Self::Save(save) => save.timeout,
             Self::Read { sources, .. } => sources.timeout,
+            Self::Merge(merge) => merge.timeout,
         }
     }
 
+    /// `cache` is for what was changed in a context that has been left since.
     pub(super) fn perform(&self, cache: &FileCache) -> Result<Done> {
         match self {
-            Self::Save(save) => save.perform(cache).map(Done::Saved),
+            Self::Save(save) => save.perform(save.cache.as_deref().unwrap_or(cache)).map(Done::Saved),
             Self::Read { sources, .. } => {
-                let Sources { files, config_dir, limits, .. } = sources;
+                let Sources { files, config_dir, limits, cache, .. } = sources;
                 let found =
                     |path: &Arc<Path>| Found { path: Arc::clone(path), state: read(cache, config_dir, path, limits) };
                 Ok(Done::Read(files.iter().map(|source| found(&source.path)).collect()))
             }
+            Self::Merge(merge) => {
+                Ok(Done::Merged(merge.files.iter().map(|(_, merging)| merge.perform(merging)).collect()))
+            }
+        }
+    }
+}
+
+impl Merge {
+    fn perform(&self, merging: &Merging) -> Result<Arc<FileEntry>> {
+        let Self { config_dir, limits, timeout, cache, .. } = self;
+        let path = &merging.path;
+        let read = || read(cache, config_dir, path, limits)?.ok_or_else(|| Error::new(ErrorKind::NotFound).at(&**path));
+        let found = match &merging.entry {
+            Some(entry) => entry.json().as_ref().map(|_| Arc::clone(entry)).map_err(Error::clone),
+            None => read(),
+        };
+        let is_torn = |error: &Error| error.line.is_some() && store::backup_path(path).exists();
+        match found {
+            // As a load does: a save that was killed may have torn it.
+            Err(error) if is_torn(&error) => {
+                let lock_deadline = Instant::now() + LOCK_WAIT.min(*timeout);
+                let options = store::Options { limits: *limits, lock_deadline, durable: true };
+                if store::recover(path, &options).is_ok() { read() } else { Err(error) }
+            }
+            found => found,
         }
     }
 }
@@ -153,15 +204,29 @@ impl Save {
 ///
 /// # Errors
 ///
-/// As [`FileCache::config_file`], and `InvalidArgument` for a file outside of `config_dir`.
+/// As [`FileCache::config_file`] and [`FileEntry::json`]; `Untrusted` also where every user may replace the file.
 pub(super) fn read(
     cache: &FileCache,
     config_dir: &Path,
     path: &Arc<Path>,
     limits: &Limits,
 ) -> Result<Option<Arc<FileEntry>>> {
-    let Some(dir) = ConfigDir::open(config_dir)? else { return Ok(None) };
-    let place = dir.place(path.strip_prefix(config_dir).unwrap_or(path))?;
+    let (dir, place) = match path.strip_prefix(config_dir) {
+        Ok(relative) => {
+            let Some(dir) = ConfigDir::open(config_dir)? else { return Ok(None) };
+            let place = dir.place(relative)?;
+            // What a load finds by listing has been checked like this; an executor may name any.
+            if !place.parent().as_os_str().is_empty() {
+                dir.check_directory(place.parent())?;
+            }
+            (dir, place)
+        }
+        Err(_) => {
+            let Some(place) = Place::by_itself(path) else { return Ok(None) };
+            let Some(dir) = ConfigDir::open_elsewhere(path.parent().unwrap_or(path))? else { return Ok(None) };
+            (dir, place)
+        }
+    };
     let entry = cache.config_file(&dir, &place, limits)?;
     if let Some(Err(error)) = entry.as_ref().map(|entry| entry.json()) {
         return Err(error.clone());

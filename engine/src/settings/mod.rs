@@ -8,6 +8,7 @@
 
 mod back;
 mod job;
+mod merges;
 #[cfg(test)]
 #[cfg(unix)]
 mod tests;
@@ -28,10 +29,12 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::file_cache::FileCache;
 use crate::json::{self, Edit, Value};
 use crate::open::Limits;
-use crate::plan::Plan;
+use crate::plan::{JsonTarget, Plan};
 
 use back::{Answer, Back};
 use job::Job;
+pub use merges::Merging;
+use merges::Wait;
 use watch::Watched;
 
 /// Documents with more text than this, in bytes, are compared only when it is asked for, and copied only by workers.
@@ -65,6 +68,8 @@ pub enum Event {
     UpdateRead(Ticket, Option<Value>),
     /// The update is on disk, or has failed.
     Updated(Ticket, Result<()>),
+    /// A file that was merged is shown, or what was to be taken away is gone: the file that gets new settings now.
+    Merged(Ticket, Result<PathBuf>),
 }
 
 /// Where a context's settings come from, and where new ones go.
@@ -74,6 +79,9 @@ pub struct Sources {
     config_dir: PathBuf,
     limits: Limits,
     timeout: Duration,
+    target: JsonTarget,
+    /// What the context's files are read through.
+    cache: Arc<FileCache>,
 }
 
 #[derive(Debug, Clone)]
@@ -81,18 +89,45 @@ struct Source {
     path: Arc<Path>,
     /// It belongs to the innermost project, so it may be written.
     own: bool,
-    /// A load has found it. Others are write targets, of whose absence from a plan nothing follows.
-    planned: bool,
+    origin: Origin,
+    /// Its position among the files of the plan; those that have none come after all others.
+    at: Option<usize>,
+}
+
+/// Why a file is a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// A load has found it.
+    Plan,
+    /// It is a write target, of whose absence from a plan nothing follows.
+    Target,
+    /// An executor of this run has merged it, as the change of this number.
+    Executor { run: u64, serial: u64 },
+}
+
+/// How a load has read its files.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The directory of the configuration files.
+    pub config_dir: PathBuf,
+    /// What files may be like.
+    pub limits: Limits,
+    /// How long the disk may take.
+    pub timeout: Duration,
+    /// What they were read through.
+    pub cache: Arc<FileCache>,
+    /// When it began.
+    pub began: Instant,
 }
 
 /// What a load knows of the files.
 #[derive(Debug, Clone)]
 struct Opening {
     sources: Sources,
-    /// What the documents counted as.
-    epoch: u64,
     /// When the load began.
     began: Instant,
+    /// The last change that it knows of.
+    serial: u64,
 }
 
 /// Settings on their way into a context.
@@ -104,10 +139,19 @@ pub struct Prepared {
     pub base: Option<Arc<Value>>,
     /// What the base counts as.
     revision: Option<u64>,
+    /// What the files' documents counted as when they were merged.
+    epoch: u64,
     /// Bytes of the texts it was merged from.
     size: u64,
     /// For a load: what is known of the files.
     opening: Option<Opening>,
+}
+
+impl Prepared {
+    /// Of a load that has not been shown: the file that gets new settings.
+    pub fn json_target(&self) -> Option<PathBuf> {
+        self.opening.as_ref().map(|opening| opening.sources.json_target())
+    }
 }
 
 /// What a context shows.
@@ -143,19 +187,25 @@ impl std::fmt::Display for Unsaved {
 
 #[derive(Debug)]
 enum Task {
-    Open(ContextId, Sources, u64),
+    Open { context: ContextId, sources: Sources, epoch: u64, serial: u64 },
     Edit { context: ContextId, edits: Arc<Vec<Edit>>, target: PathBuf },
     Close(ContextId),
     Flush(Answer),
     Retry,
     Update { ticket: Ticket, context: ContextId, path: Vec<String>, target: PathBuf },
     UpdateTo(Ticket, Option<Result<Option<Value>>>),
+    Merge { ticket: Ticket, context: ContextId, merging: Merging },
+    ForgetUnmerged { ticket: Ticket, context: ContextId, run: u64 },
 }
 
 #[derive(Debug, Default)]
 struct Front {
     tasks: VecDeque<Task>,
     mirrors: HashMap<ContextId, Mirror>,
+    /// What executors have merged into the contexts, and in which run.
+    merged: HashMap<ContextId, HashMap<Arc<Path>, u64>>,
+    /// Who waits for something to be shown.
+    waits: Vec<Wait>,
     /// A worker has been asked for and has not looked at the tasks yet.
     called: bool,
     last_ticket: u64,
@@ -170,6 +220,8 @@ struct Mirror {
     taken: Vec<Arc<Vec<Edit>>>,
     /// Never the same for two states.
     revision: u64,
+    /// The state of the files that it shows.
+    epoch: u64,
     size: u64,
 }
 
@@ -216,7 +268,7 @@ impl std::fmt::Debug for Settings {
 }
 
 impl Settings {
-    /// No settings yet. `tell` is called on worker threads.
+    /// No settings yet. `tell` is called on worker threads. What is saved for a context that has been left goes through `cache`.
     pub fn new(cache: Arc<FileCache>, tell: impl Fn(Vec<Event>) + Send + Sync + 'static) -> Arc<Self> {
         let (back, tokio, front) = (Back::default(), OnceLock::new(), Mutex::default());
         let epoch = back.shared_epoch();
@@ -328,11 +380,16 @@ impl Settings {
     pub fn close(self: &Arc<Self>, context: ContextId) {
         let mut front = self.front();
         let mirror = front.mirrors.remove(&context);
+        front.merged.remove(&context);
+        let left = front.end_waits();
         if mirror.is_some() {
             front.tasks.push_back(Task::Close(context));
             self.call(&mut front);
         }
         drop(front);
+        if !left.is_empty() {
+            (self.tell)(left);
+        }
         if mirror.is_some() {
             self.discard(mirror);
         }
@@ -353,30 +410,19 @@ impl Settings {
         origin
     }
 
-    /// The settings that come of a plan and of what is not saved yet. The plan was begun at `began`; `context` is the one of its project,
-    /// if there is one. Waits for what other workers compute.
-    pub fn prepare(
-        self: &Arc<Self>,
-        plan: &Plan,
-        config_dir: &Path,
-        limits: &Limits,
-        timeout: Duration,
-        context: Option<ContextId>,
-        began: Instant,
-    ) -> Prepared {
+    /// The settings that come of a plan and of what is not saved yet. `context` is the one of its project, if there is one. Waits for what
+    /// other workers compute.
+    pub fn prepare(self: &Arc<Self>, plan: &Plan, reading: Reading, context: Option<ContextId>) -> Prepared {
         let mut back = self.back();
         let (base, revision) = self.settle(&mut back, context);
-        let mut sources = Sources { files: Vec::new(), config_dir: config_dir.to_owned(), limits: *limits, timeout };
-        let innermost = plan.projects.len() - 1;
-        sources.files.extend(plan.json_sources.iter().map(|source| Source {
-            path: Arc::clone(&source.entry.path),
-            own: source.layer == innermost,
-            planned: true,
-        }));
+        let Reading { config_dir, limits, timeout, cache, began } = reading;
+        let (files, target) = (planned_sources(plan), JsonTarget::of(plan));
+        let mut sources = Sources { files, config_dir, limits, timeout, target, cache };
         let (value, size, epoch) = back.load(context, &mut sources, plan, began);
+        let serial = back.last_serial();
         self.release(back);
         let value = if size > LARGE { Arc::new(Value::clone(&value)) } else { value };
-        Prepared { value, base, revision, size, opening: Some(Opening { sources, epoch, began }) }
+        Prepared { value, base, revision, epoch, size, opening: Some(Opening { sources, began, serial }) }
     }
 
     /// Carries out all tasks, and says what the context shows, in one step with seeing that there is no task: a change that is in the one
@@ -412,23 +458,26 @@ impl Settings {
         let mut back = self.back();
         let (base, revision) = self.settle(&mut back, Some(context));
         let value = match &mut prepared.opening {
-            Some(Opening { sources, epoch, began }) => {
-                back.add_newer(context, sources, *began);
-                *epoch = back.epoch();
+            Some(Opening { sources, began, serial }) => {
+                back.add_newer(context, sources, *began, *serial);
+                *serial = back.last_serial();
                 back.merged(sources)
             }
             None => back.merged_of(context).unwrap_or(prepared.value),
         };
+        let epoch = back.epoch();
         self.release(back);
         let value = if prepared.size > LARGE { Arc::new(Value::clone(&value)) } else { value };
-        Prepared { value, base, revision, ..prepared }
+        Prepared { value, base, revision, epoch, ..prepared }
     }
 
     /// Notes that the context shows this from now on, and takes the value. False if it shows something else by now than it was prepared for.
     pub fn show(self: &Arc<Self>, context: ContextId, prepared: &mut Prepared) -> bool {
         let mut front = self.front();
-        let current = front.mirrors.get(&context).map(|mirror| mirror.revision);
-        if current != prepared.revision {
+        let mirror = front.mirrors.get(&context);
+        // What was prepared without a load may have been overtaken by something that changes nothing, and so was never sent.
+        let is_overtaken = prepared.opening.is_none() && mirror.is_some_and(|mirror| mirror.epoch > prepared.epoch);
+        if mirror.map(|mirror| mirror.revision) != prepared.revision || is_overtaken {
             return false;
         }
         // So that the first change copies nothing.
@@ -437,17 +486,23 @@ impl Settings {
             shown: std::mem::take(&mut prepared.value),
             taken: Vec::new(),
             revision: front.next_revision(),
+            epoch: prepared.epoch,
             size: prepared.size,
         };
         let replaced = front.mirrors.insert(context, mirror);
-        if let Some(Opening { sources, epoch, .. }) = prepared.opening.take() {
-            front.tasks.push_back(Task::Open(context, sources, epoch));
+        let epoch = prepared.epoch;
+        let answers = front.is_shown(context, epoch);
+        if let Some(Opening { sources, serial, .. }) = prepared.opening.take() {
+            front.tasks.push_back(Task::Open { context, sources, epoch, serial });
             if epoch != self.epoch.load(Ordering::Acquire) {
                 // What has changed since it was prepared has been told to those only that were open then.
                 self.call(&mut front);
             }
         }
         drop(front);
+        if !answers.is_empty() {
+            (self.tell)(answers);
+        }
         if replaced.is_some() {
             self.discard(replaced);
         }
@@ -532,6 +587,8 @@ impl Settings {
                 mirror.shown();
             }
             if tasks.is_empty() {
+                front.waits.extend(back.take_waits());
+                back.add_events(front.end_waits());
                 // In one step with seeing that there is no task: what is shown and what is known of the files fit together.
                 let stale: Vec<_> = back
                     .take_stale()
@@ -541,8 +598,12 @@ impl Settings {
                     })
                     .collect();
                 drop(front);
+                let epoch = back.epoch();
                 for (context, author, shown, revision) in stale {
-                    back.prepare_change(context, author, shown, revision);
+                    if !back.prepare_change(context, author, shown, revision) {
+                        let answers = self.front().is_shown(context, epoch);
+                        back.add_events(answers);
+                    }
                 }
                 return;
             }
@@ -571,6 +632,23 @@ impl Settings {
     fn back(&self) -> MutexGuard<'_, Back> {
         self.back.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a load has found.
+fn planned_sources(plan: &Plan) -> Vec<Source> {
+    let innermost = plan.projects.len() - 1;
+    let (mut at, mut files) = (0, plan.files.iter().enumerate());
+    let sources = plan.json_sources.iter().map(|source| {
+        // A file that cannot be read has no position of its own.
+        if !source.outdated
+            && let Some((found, _)) = files.find(|(_, file)| Arc::ptr_eq(&file.entry, &source.entry))
+        {
+            at = found;
+        }
+        let path = Arc::clone(&source.entry.path);
+        Source { path, own: source.layer == innermost, origin: Origin::Plan, at: Some(at) }
+    });
+    sources.collect()
 }
 
 fn defect() -> Error {

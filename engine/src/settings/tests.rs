@@ -1,6 +1,10 @@
 //! The settings as the session uses them: real files, a real runtime, and a main thread that shows what it is told. Where the order of
 //! events matters, the test is the worker, and carries out the jobs when it wants to.
 
+mod merges;
+#[cfg(unix)]
+mod users_writes;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fs;
 
@@ -33,6 +37,7 @@ enum Told {
     Flushed(Ticket, Result<()>),
     Read(Ticket, Option<Value>),
     Updated(Ticket, Result<()>),
+    Merged(Ticket, Result<PathBuf>),
 }
 
 /// Names with the project they belong to, outermost first.
@@ -161,12 +166,17 @@ impl Scene {
             kinds: Vec::new(),
             problems,
             timings: Timings::default(),
+            unsettled: Vec::new(),
         }
     }
 
     fn prepare(&self, context: ContextId, plan: &Plan, began: Instant) -> Prepared {
         let known = self.settings.shown(context).map(|_| context);
-        self.settings.prepare(plan, &self.path(""), &LIMITS, self.timeout, known, began)
+        self.settings.prepare(plan, self.reading(self.timeout, began), known)
+    }
+
+    fn reading(&self, timeout: Duration, began: Instant) -> Reading {
+        Reading { config_dir: self.path(""), limits: LIMITS, timeout, cache: Arc::clone(&self.cache), began }
     }
 
     fn begin_load(&mut self, context: ContextId) -> Prepared {
@@ -222,6 +232,7 @@ impl Scene {
             Event::Flushed(ticket, result) => Told::Flushed(ticket, result),
             Event::UpdateRead(ticket, old) => Told::Read(ticket, old),
             Event::Updated(ticket, result) => Told::Updated(ticket, result),
+            Event::Merged(ticket, result) => Told::Merged(ticket, result),
         };
         self.told.push_back(told);
     }
@@ -981,10 +992,10 @@ fn no_reload_hides_a_change_that_is_made_while_it_is_prepared() {
     let mut scene = Scene::new(&[("a.json", r#"{"x":0}"#)]);
     scene.open(A, &[("a.json", 0)], "a.json");
     let plan = scene.plan(A);
-    let (settings, directory) = (Arc::clone(&scene.settings), scene.path(""));
+    let (settings, reading) = (Arc::clone(&scene.settings), scene.reading(TIMEOUT, Instant::now()));
     let (sender, reloads) = mpsc::sync_channel(0);
     let loader = std::thread::spawn(move || {
-        let prepare = || settings.prepare(&plan, &directory, &LIMITS, TIMEOUT, Some(A), Instant::now());
+        let prepare = || settings.prepare(&plan, Reading { began: Instant::now(), ..reading.clone() }, Some(A));
         while sender.send(prepare()).is_ok() {}
     });
     for round in 1..2000 {
@@ -1159,4 +1170,34 @@ proptest! {
             scene.wait_shown(context, &disk);
         }
     }
+}
+
+#[test]
+fn the_same_content_read_through_another_cache_is_no_change() {
+    let mut scene = Scene::new(&[("a.json", r#"{"x":1}"#)]);
+    scene.open(A, &[("a.json", 0)], "a.json");
+    let epoch = scene.settings.back().epoch();
+    scene.cache = Arc::new(FileCache::new(1 << 24));
+    scene.open(B, &[("a.json", 0)], "a.json");
+    scene.settings.unsaved();
+    assert_eq!(scene.settings.back().epoch(), epoch);
+    assert_eq!(scene.shown(B), json!({ "x": 1 }));
+    scene.take(B, set("x", json!(2)));
+    scene.flush().unwrap();
+    scene.wait_shown(A, &json!({ "x": 2 }));
+}
+
+#[test]
+fn files_that_nobody_has_loaded_any_more_are_forgotten_in_the_end() {
+    let mut scene = Scene::new(&[("a.json", "{}")]);
+    scene.open(A, &[("a.json", 0)], "a.json");
+    for number in 0..1000 {
+        let name: &'static str = format!("{number}.json").leak();
+        scene.write(name, r#"{"x":1}"#);
+        scene.open(A, &[("a.json", 0), (name, 0)], "a.json");
+        fs::remove_file(scene.path(name)).unwrap();
+    }
+    scene.load(A);
+    assert_eq!(scene.shown(A), json!({}));
+    assert!(scene.settings.back().known_files() < 200);
 }
