@@ -1,15 +1,18 @@
 //! Between Lua values and the engine's: errors, paths, requests.
 
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::compare::Refused;
+use crate::family::{Family, LuaFamily};
 use crate::{kinds, stages};
 use engine::error::{Error, ErrorKind};
 use engine::open::Limits;
 use engine::pipeline::Request;
-use mlua::{FromLua, IntoLua, Lua, Table, Value};
+use mlua::{AnyUserData, FromLua, IntoLua, Lua, Table, Value};
 
 /// Where [`crate::exports`] keeps the metatable of errors.
 pub(crate) const ERROR_METATABLE: &str = "nvim-project-config.error";
@@ -42,15 +45,21 @@ impl From<Refused> for Error {
 /// A path or name as a Lua string: its bytes on Unix, UTF-8 elsewhere.
 pub(crate) struct Bytes<'a>(pub(crate) &'a OsStr);
 
+impl Bytes<'_> {
+    pub(crate) fn as_slice(&self) -> Cow<'_, [u8]> {
+        #[cfg(unix)]
+        return Cow::Borrowed(std::os::unix::ffi::OsStrExt::as_bytes(self.0));
+        #[cfg(not(unix))]
+        return match self.0.to_string_lossy() {
+            Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+            Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+        };
+    }
+}
+
 impl IntoLua for Bytes<'_> {
     fn into_lua(self, lua: &Lua) -> mlua::Result<Value> {
-        #[cfg(unix)]
-        let bytes = std::os::unix::ffi::OsStrExt::as_bytes(self.0);
-        #[cfg(not(unix))]
-        let text = self.0.to_string_lossy();
-        #[cfg(not(unix))]
-        let bytes = text.as_bytes();
-        lua.create_string(bytes).map(Value::String)
+        lua.create_string(self.as_slice()).map(Value::String)
     }
 }
 
@@ -65,6 +74,8 @@ pub(crate) fn os_string(bytes: &[u8]) -> OsString {
 /// What Lua asks for when it asks for a load.
 pub(crate) struct LoadRequest {
     pub(crate) request: Request,
+    /// Whose contexts it is for; `None`: the session's.
+    pub(crate) family: Option<Arc<Family>>,
     /// Identity of the options in force.
     pub(crate) options: u64,
     /// Nobody called `load`: start-up, lazy loading.
@@ -78,11 +89,18 @@ impl FromLua for LoadRequest {
             Ok(os_string(&table.raw_get::<mlua::LuaString>(key)?.as_bytes()).into())
         };
         let stages: Option<Table> = table.raw_get("stages")?;
+        let kinds = kinds::from_lua(lua, &table.raw_get("executors")?, stages.as_ref())?;
+        let mut leaves = Vec::new();
+        let stages = stages::from_lua(stages, &mut leaves)?;
+        if !leaves.is_empty() {
+            // Lua keeps them and runs them; here they are numbers.
+            table.raw_set("leaves", lua.create_sequence_from(leaves)?)?;
+        }
         let request = Request {
             start_dir: bytes("start_dir")?,
             config_dir: bytes("config_dir")?,
-            kinds: kinds::from_lua(&table.raw_get("executors")?, stages.as_ref())?,
-            stages: stages::from_lua(stages)?,
+            kinds,
+            stages,
             limits: Limits {
                 max_file_size: table.raw_get("max_file_size")?,
                 trust_mtime: table.raw_get("trust_mtime")?,
@@ -90,7 +108,9 @@ impl FromLua for LoadRequest {
             timeout: Duration::from_millis(table.raw_get("timeout_ms")?),
             home: home(),
         };
-        Ok(Self { request, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
+        let family = table.raw_get::<Option<AnyUserData>>("family")?;
+        let family = family.map(|family| family.borrow::<LuaFamily>().map(|family| family.get())).transpose()?;
+        Ok(Self { request, family, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
     }
 }
 

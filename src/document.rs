@@ -29,9 +29,37 @@ pub(crate) enum Change {
 
 /// A single value as text for Lua's decoder: `{"value":…}`.
 pub(crate) fn text(value: Value) -> String {
-    let wrapped = Value::Object([("value".to_owned(), value)].into_iter().collect());
-    let pieces = json::pieces(&wrapped, usize::MAX);
+    whole(&Value::Object([("value".to_owned(), value)].into_iter().collect()))
+}
+
+/// The same of a value that is somebody else's: what may be large is not copied for it.
+pub(crate) fn text_of(value: &Value) -> String {
+    match value {
+        Value::Object(_) | Value::Array(_) => format!("{{\"value\":{}}}", whole(value)),
+        _ => text(value.clone()),
+    }
+}
+
+/// The text of an object or array.
+fn whole(value: &Value) -> String {
+    let pieces = json::pieces(value, usize::MAX);
     pieces.into_iter().filter_map(|piece| if let Piece::Fill(text) = piece { Some(text) } else { None }).collect()
+}
+
+/// The JSON value that a text is, comments and all: not only an object.
+pub(crate) fn value(text: &[u8]) -> Option<Value> {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    if text.trim_ascii_end().ends_with(b",") {
+        return None;
+    }
+    // In a list: `1, "value": 2` and `1, 2` are no values.
+    let wrapped = [b"{\"values\":[", text, b"\n]}"].concat();
+    let Ok(Some(Value::Object(mut members))) = json::parse(&wrapped) else { return None };
+    let is_alone = members.len() == 1;
+    match members.remove("values") {
+        Some(Value::Array(mut values)) if is_alone && values.len() == 1 => values.pop(),
+        _ => None,
+    }
 }
 
 impl Change {

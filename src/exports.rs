@@ -5,30 +5,39 @@
 
 use std::ffi::{OsStr, OsString};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::contexts::ContextId;
 use engine::error::{Error, ErrorKind};
-use engine::json::{self, Change, Edit, Piece, Value as Json};
+use engine::json::{self, Change, Edit, Piece};
 use engine::loads::{Asked, Origin, RequestId, RunId};
+use engine::matcher::Glob;
 use engine::name::ProjectName;
+use engine::pipeline::host::Batch;
 use engine::plan::Plan;
 use engine::settings::{Author, Ticket};
-use mlua::{AnyUserData, FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, Value};
+use mlua::{AnyUserData, FromLua, FromLuaMulti, Function, IntoLuaMulti, Lua, LuaString, MultiValue, Nil, Table, Value};
 
+use crate::caches;
 use crate::compare::{self, Comparison};
 use crate::convert::{Bytes, ERROR_METATABLE, LoadRequest, LuaError, invalid, os_string};
 use crate::document;
+use crate::family::LuaFamily;
+use crate::host;
 use crate::main_loop::Reply;
 use crate::session::{Arrival, Session};
 
 /// Where Lua keeps the functions that wait for an answer, by request id.
 const CALLBACKS: &str = "nvim-project-config.callbacks";
 
+/// So many paths are handed over at a time.
+const FILES: usize = 200;
+
 /// What Lua and this library have agreed on; [`attach`] and everything after it is only used when both say the same.
 /// Change it with every change of what crosses the border.
-const INTERFACE: u32 = 3;
+const INTERFACE: u32 = 4;
 
 pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
     let table = lua.create_table()?;
@@ -43,10 +52,12 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("drain", export(lua, drain)?),
         ("setup", export(lua, setup)?),
         ("create_context", export(lua, create_context)?),
+        ("create_family", export(lua, create_family)?),
         ("load", export(lua, load)?),
         ("load_await", export(lua, load_await)?),
         ("commit", export(lua, commit)?),
-        ("file", export(lua, file)?),
+        ("files", export(lua, files)?),
+        ("content", export(lua, content)?),
         ("file_names", export(lua, file_names)?),
         ("change", export(lua, change)?),
         ("edits", export(lua, edits)?),
@@ -60,17 +71,35 @@ pub(crate) fn table(lua: &Lua) -> mlua::Result<Table> {
         ("update", export(lua, update)?),
         ("update_to", export(lua, update_to)?),
         ("update_drop", export(lua, update_drop)?),
+        ("merge", export(lua, merge)?),
+        ("forget_unmerged", export(lua, forget_unmerged)?),
         ("unsaved", export(lua, unsaved)?),
         ("json_value", export(lua, json_value)?),
+        ("glob_problem", export(lua, glob_problem)?),
         ("origin", export(lua, origin)?),
         ("flush_at_exit", export(lua, flush_at_exit)?),
         ("leave", export(lua, leave)?),
         ("resume", export(lua, resume)?),
+        ("answer", export(lua, answer)?),
+        ("tests", export(lua, tests)?),
+        ("stage_items", export(lua, stage_items)?),
+        ("stage_send", export(lua, stage_send)?),
+        ("stage_close", export(lua, stage_close)?),
+        ("stage_end", export(lua, stage_end)?),
         ("finish", export(lua, finish)?),
         ("is_live", export(lua, is_live)?),
         ("clear", export(lua, clear)?),
+        ("stop", export(lua, stop)?),
         ("check_wait", export(lua, check_wait)?),
         ("refuse_busy", export(lua, refuse_busy)?),
+        ("caches", export(lua, caches::caches)?),
+        ("cache_get_file", export(lua, caches::get_file)?),
+        ("cache_get_directory", export(lua, caches::get_directory)?),
+        ("cache_write", export(lua, caches::write)?),
+        ("cache_invalidate", export(lua, caches::invalidate)?),
+        ("cache_entry", export(lua, caches::entry)?),
+        ("entry_json", export(lua, caches::entry_json)?),
+        ("directory_items", export(lua, caches::directory_items)?),
     ];
     for (name, function) in functions {
         table.raw_set(name, function)?;
@@ -141,7 +170,10 @@ fn has_replies(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<bool>
 
 /// `drain()`: the next reply as `event, id, …`, or nothing.
 fn drain(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<MultiValue> {
-    let Some(reply) = session.main_loop.take() else { return Ok(MultiValue::new()) };
+    let Some(reply) = session.main_loop.take() else {
+        session.caches.clear_taken();
+        return Ok(MultiValue::new());
+    };
     match reply {
         Reply::Planned(run) => ("planned", run.0).into_lua_multi(lua),
         Reply::Failed(run, error) => ("failed", run.0, LuaError(error)).into_lua_multi(lua),
@@ -150,9 +182,12 @@ fn drain(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<MultiValu
         Reply::Refuse(request, error) => ("refuse", request.0, LuaError(error)).into_lua_multi(lua),
         Reply::Done(run) => ("done", run.0).into_lua_multi(lua),
         Reply::Resume(run) => ("resume", run.0).into_lua_multi(lua),
+        Reply::Ask(run, id, asked) => ("ask", run.0, asked.into_table(lua, id)?).into_lua_multi(lua),
+        Reply::Items(run, id) => ("items", run.0, id).into_lua_multi(lua),
+        Reply::Room(run, id) => ("room", run.0, id).into_lua_multi(lua),
         Reply::Changed(context, update) => {
             let values = ("changed", context.0, update.change.name(), author(update.author)).into_lua_multi(lua);
-            session.begin_change(context, update);
+            session.begin_change(context, *update);
             values
         }
         Reply::Saved(path, target) => ("saved", bytes(path.as_os_str()), bytes(target.as_os_str())).into_lua_multi(lua),
@@ -160,11 +195,25 @@ fn drain(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<MultiValu
         Reply::Flushed(ticket, result) => ("flushed", ticket.0, result.err().map(LuaError)).into_lua_multi(lua),
         Reply::UpdateRead(ticket, old) => ("update_read", ticket.0, old.map(document::text)).into_lua_multi(lua),
         Reply::Updated(ticket, result) => ("updated", ticket.0, result.err().map(LuaError)).into_lua_multi(lua),
+        Reply::Merged(request, result) => {
+            let (target, error) = (result.as_ref().ok().map(|target| bytes(target.as_os_str())), result.as_ref().err());
+            ("merged", request.0, target, error.cloned().map(LuaError)).into_lua_multi(lua)
+        }
+        Reply::Got(request, answer) => caches::reply(session, lua, request, answer),
         Reply::CheckWait(request) => ("check_wait", request.0).into_lua_multi(lua),
     }
 }
 
-/// `setup()`: ends every load, drops every context, and returns the id of a new, unbound one.
+/// `glob_problem(glob)`: what is wrong with a glob; nil if nothing is.
+fn glob_problem(_: &'static Session, _: &Lua, glob: LuaString) -> mlua::Result<Option<String>> {
+    let problem = match glob.to_str() {
+        Ok(glob) => Glob::new(&glob).err().map(|error| error.to_string()),
+        Err(_) => Some("expected a glob in UTF-8".to_owned()),
+    };
+    Ok(problem)
+}
+
+/// `setup()`: ends every load, drops every context, and returns the id of a new, unbound one. Independent contexts are left alone.
 fn setup(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<u64> {
     Ok(session.setup().0)
 }
@@ -172,6 +221,12 @@ fn setup(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<u64> {
 /// `create_context()`: the id of a new, unbound context.
 fn create_context(session: &'static Session, _: &Lua, (): ()) -> mlua::Result<u64> {
     Ok(session.create_context().0)
+}
+
+/// `create_family(caches)`: the family of an independent context, whose loads read through these caches: to be passed with its loads, and
+/// kept for as long as there can be any.
+fn create_family(session: &'static Session, _: &Lua, caches: AnyUserData) -> mlua::Result<LuaFamily> {
+    Ok(LuaFamily::new(session.create_family(caches::of(&caches)?)))
 }
 
 /// `load(request)`: request id, run id, and the id of the run it has to wait for, if any. See [`LoadRequest`].
@@ -195,7 +250,7 @@ fn load_await(
 
 fn submit(session: &'static Session, request: LoadRequest) -> Asked {
     let origin = if request.automatic { Origin::Automatic } else { Origin::User };
-    session.load(request.request, request.options, origin)
+    session.load(request.request, request.family, request.options, origin)
 }
 
 /// `commit(run, draft)`: binds the planned run to its context and returns what it found; nil if the run was cancelled.
@@ -208,17 +263,12 @@ fn commit(session: &'static Session, lua: &Lua, (run, draft): (u64, u64)) -> mlu
     table.raw_set("current", committed.current)?;
     table.raw_set("project_root", bytes(plan.project().root.as_os_str()))?;
     table.raw_set("project_name", bytes(&plan.project().name))?;
-    let projects = plan.projects.iter().map(|project| {
-        let entry = lua.create_table()?;
-        entry.raw_set("root", bytes(project.root.as_os_str()))?;
-        entry.raw_set("name", bytes(&project.name))?;
-        Ok(entry)
-    });
-    table.raw_set("projects", lua.create_sequence_from(projects.collect::<mlua::Result<Vec<_>>>()?)?)?;
+    table.raw_set("projects", host::projects_table(lua, &plan.projects)?)?;
     table.raw_set("stem", bytes(plan.stem.as_os_str()))?;
-    table.raw_set("json_target", bytes(plan.json_target().as_os_str()))?;
+    let json_target = session.with_planned(run, |planned| planned.update.prepared.json_target()).flatten();
+    table.raw_set("json_target", bytes(json_target.unwrap_or_else(|| plan.json_target()).as_os_str()))?;
     table.raw_set("files", plan.files.len())?;
-    table.raw_set("problems", lua.create_sequence_from(plan.problems.iter().cloned().map(LuaError))?)?;
+    table.raw_set("problems", lua.create_sequence_from(plan.problems_to_tell().into_iter().map(LuaError))?)?;
     table.raw_set("timings", timings(lua, plan)?)?;
     table.raw_set("json", session.with_planned(run, |planned| planned.update.change.name()))?;
     Ok(Some(table))
@@ -244,14 +294,28 @@ fn planned(session: &'static Session, run: u64) -> mlua::Result<Arc<Plan>> {
         .ok_or_else(|| mlua::Error::external(Error::from(ErrorKind::Cancelled)))
 }
 
-/// `file(run, index)`: path, name of its kind, and content of the run's file number `index` (from 1). A file that was merged into the
-/// JSON comes without its content. `nil, err` if the run was cancelled.
-fn file(session: &'static Session, lua: &Lua, (run, index): (u64, usize)) -> mlua::Result<MultiValue> {
+/// `files(run, first)`: the run's files from number `first` (from 1) on, as far as one answer is for all of them: the name of their kind, whether
+/// they were merged into the JSON, the router's route that they take (from 1), and a list of their paths. `nil, err` if the run was
+/// cancelled.
+fn files(session: &'static Session, lua: &Lua, (run, first): (u64, usize)) -> mlua::Result<MultiValue> {
     let plan = planned(session, run)?;
-    let file = index.checked_sub(1).and_then(|index| plan.files.get(index)).ok_or_else(|| invalid("no such file"))?;
-    let kind = plan.kind(file);
-    let content = if kind.merged { None } else { Some(lua.create_string(&file.entry.content)?) };
-    (bytes(file.path.as_os_str()), kind.name.as_str(), content).into_lua_multi(lua)
+    let rest = first.checked_sub(1).and_then(|first| plan.files.get(first..)).unwrap_or_default();
+    let one = rest.first().ok_or_else(|| invalid("no such file"))?;
+    let alike = rest.iter().take(FILES).take_while(|file| file.kind == one.kind && file.route == one.route);
+    let paths = lua.create_sequence_from(alike.map(|file| bytes(file.path.as_os_str())))?;
+    let route = one.route.map(|route| route + 1);
+    (plan.kind(one).name.as_str(), plan.is_merged(one), route, paths).into_lua_multi(lua)
+}
+
+/// `content(run, file)`: the bytes that the load has read and checked, of its file number `file` or of the file at this path. Nil if it is none
+/// of the run's files, `nil, err` if the run was cancelled.
+fn content(session: &'static Session, lua: &Lua, (run, file): (u64, Value)) -> mlua::Result<Option<LuaString>> {
+    let plan = planned(session, run)?;
+    let file = match file {
+        Value::String(path) => plan.file(&PathBuf::from(os_string(&path.as_bytes()))).map(|(_, file)| file),
+        number => usize::from_lua(number, lua)?.checked_sub(1).and_then(|index| plan.files.get(index)),
+    };
+    file.map(|file| lua.create_string(&file.entry.content)).transpose()
 }
 
 /// `file_names(project_name)`: where the files of a project are, below the directory of the configuration: its own files without
@@ -451,31 +515,34 @@ fn update_drop(session: &'static Session, _: &Lua, ticket: u64) -> mlua::Result<
     Ok(())
 }
 
+/// `merge(context, path, run?)`: merges a JSON file into the context's, for an executor of the run. A `"merged"` reply for the request that is
+/// returned tells the end: the file that gets new settings, or nil and an error.
+fn merge(session: &'static Session, _: &Lua, (context, path, run): (u64, LuaString, Option<u64>)) -> mlua::Result<u64> {
+    Ok(session.merge(ContextId(context), os_string(&path.as_bytes()).into(), run.map(RunId)).0)
+}
+
+/// `forget_unmerged(context, run)`: the run's files have run: what only earlier ones have merged goes. As `merge`; nil if there is nothing to
+/// wait for.
+fn forget_unmerged(session: &'static Session, _: &Lua, (context, run): (u64, u64)) -> mlua::Result<Option<u64>> {
+    Ok(session.forget_unmerged(ContextId(context), RunId(run)).map(|request| request.0))
+}
+
 /// `unsaved()`: `{ { path, changes, message? }, … }`: the files whose changes are not on disk, what they are, and what was wrong.
 fn unsaved(session: &'static Session, lua: &Lua, (): ()) -> mlua::Result<Table> {
-    let unsaved = session.settings.unsaved().into_iter().map(|unsaved| {
+    let list = lua.create_table()?;
+    for unsaved in session.settings.unsaved() {
         let entry = lua.create_table()?;
         entry.raw_set("path", bytes(unsaved.path.as_os_str()))?;
         entry.raw_set("changes", unsaved.changes)?;
         entry.raw_set("message", unsaved.error.map(|error| error.to_string()))?;
-        Ok(entry)
-    });
-    lua.create_sequence_from(unsaved.collect::<mlua::Result<Vec<_>>>()?)
+        list.raw_push(entry)?;
+    }
+    Ok(list)
 }
 
 /// `json_value(text)`: `{"value":…}` if the text is a JSON value, comments and all; else nil.
 fn json_value(_: &'static Session, _: &Lua, text: LuaString) -> mlua::Result<Option<String>> {
-    if text.as_bytes().trim_ascii_end().ends_with(b",") {
-        return Ok(None);
-    }
-    // In a list: `1, "value": 2` and `1, 2` are no values.
-    let wrapped = [b"{\"values\":[", &*text.as_bytes(), b"\n]}"].concat();
-    let Ok(Some(Json::Object(mut members))) = json::parse(&wrapped) else { return Ok(None) };
-    let is_alone = members.len() == 1;
-    match members.remove("values") {
-        Some(Json::Array(mut values)) if is_alone && values.len() == 1 => Ok(values.pop().map(document::text)),
-        _ => Ok(None),
-    }
+    Ok(document::value(&text.as_bytes()).map(document::text))
 }
 
 /// `origin(context, path, rest)`: the file and the line that give what is shown at the path, and in an array there, at the `rest`. The
@@ -511,6 +578,55 @@ fn resume(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<()> {
     Ok(())
 }
 
+/// `answer(question, value, projects?)`: to a question of kind `match` (a list of booleans), `on_match` (whether the directory counts; the
+/// projects, if they have been changed) or `find` (a list of paths).
+fn answer(session: &'static Session, _: &Lua, (id, value, projects): (u64, Value, Option<Table>)) -> mlua::Result<()> {
+    session.questions.answer(id, &value, host::projects_from_lua(projects)?)
+}
+
+fn runtime(session: &'static Session) -> mlua::Result<&'static tokio::runtime::Handle> {
+    session.runtime_handle().ok_or_else(|| invalid("nothing has been loaded yet"))
+}
+
+/// `tests(question, first, count)`: what the question is about from the `first` test (from 1) on; nil if its load has ended.
+fn tests(session: &'static Session, lua: &Lua, (id, first, count): (u64, usize, usize)) -> mlua::Result<Option<Table>> {
+    session.questions.tests(lua, id, first.saturating_sub(1), count)
+}
+
+/// `stage_items(question)`: the next items for the functions of this question (nil: none now, an `"items"` reply will tell), whether they were
+/// the last ones, and the projects where they have changed.
+fn stage_items(session: &'static Session, lua: &Lua, id: u64) -> mlua::Result<MultiValue> {
+    let (batch, ended) = session.questions.items(id, runtime(session)?);
+    let Some(batch) = batch else { return (Nil, ended).into_lua_multi(lua) };
+    let projects = host::optional_projects(lua, batch.projects.as_deref())?;
+    (host::items_table(lua, &batch.items)?, ended, projects).into_lua_multi(lua)
+}
+
+/// `stage_send(question, items, projects?)`: hands on what the functions have sent. True if more may follow at once; false if a `"room"` reply
+/// will tell when; nil if nobody takes it.
+fn stage_send(
+    session: &'static Session,
+    _: &Lua,
+    (id, items, projects): (u64, Table, Option<Table>),
+) -> mlua::Result<Option<bool>> {
+    let item = |item: mlua::Result<LuaString>| Ok(os_string(&item?.as_bytes()));
+    let items = items.sequence_values().map(item).collect::<mlua::Result<_>>()?;
+    let batch = Batch { items, projects: host::projects_from_lua(projects)? };
+    Ok(session.questions.send(id, batch, runtime(session)?))
+}
+
+/// `stage_close(question)`: the first of the functions has ended and takes no more.
+fn stage_close(session: &'static Session, _: &Lua, id: u64) -> mlua::Result<()> {
+    session.questions.close(id);
+    Ok(())
+}
+
+/// `stage_end(question, projects?)`: the functions send no more.
+fn stage_end(session: &'static Session, _: &Lua, (id, projects): (u64, Option<Table>)) -> mlua::Result<()> {
+    session.questions.end(id, host::projects_from_lua(projects)?, runtime(session)?);
+    Ok(())
+}
+
 /// `finish(run, succeeded)`: ends the run; false if it was cancelled before. `on_load` and the answers come through `drain`.
 fn finish(session: &'static Session, _: &Lua, (run, succeeded): (u64, bool)) -> mlua::Result<bool> {
     Ok(session.finish(RunId(run), succeeded))
@@ -521,11 +637,20 @@ fn is_live(session: &'static Session, _: &Lua, run: u64) -> mlua::Result<bool> {
     Ok(session.is_live(RunId(run)))
 }
 
-/// `clear(context, runs?)`: ends these runs and those that wait for them (without `runs`: all), and unbinds the context.
+/// `clear(context, runs?)`: as `stop`, and unbinds the context.
 fn clear(session: &'static Session, _: &Lua, (context, runs): (u64, Option<Vec<u64>>)) -> mlua::Result<()> {
-    let runs: Option<Vec<RunId>> = runs.map(|runs| runs.into_iter().map(RunId).collect());
-    session.clear(ContextId(context), runs.as_deref());
+    session.clear(ContextId(context), run_ids(runs).as_deref());
     Ok(())
+}
+
+/// `stop(runs?)`: ends these runs and those that wait for them; without `runs` all but those of independent contexts.
+fn stop(session: &'static Session, _: &Lua, runs: Option<Vec<u64>>) -> mlua::Result<()> {
+    session.stop(run_ids(runs).as_deref());
+    Ok(())
+}
+
+fn run_ids(runs: Option<Vec<u64>>) -> Option<Vec<RunId>> {
+    runs.map(|runs| runs.into_iter().map(RunId).collect())
 }
 
 /// `check_wait(request)`: a `"check_wait"` reply for the request.

@@ -4,10 +4,14 @@
 //! Lua function: those live in Lua's `callbacks` table, under the ids that are given out here. The Lua face in `lua/` adds what
 //! LuaJIT forbids Rust (yielding) and what is Lua's by nature (options, types, commands).
 
+mod caches;
 mod compare;
 mod convert;
 mod document;
+mod early;
 mod exports;
+mod family;
+mod host;
 mod kinds;
 mod main_loop;
 mod raw;

@@ -6,12 +6,14 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::caches::Answer;
 use engine::contexts::ContextId;
 use engine::error::Error;
 use engine::json::Value;
 use engine::loads::{RequestId, RunId};
 use engine::settings::Ticket;
 
+use crate::host::Asked;
 use crate::session::Update;
 use crate::sys::Wake;
 
@@ -31,8 +33,14 @@ pub(crate) enum Reply {
     Done(RunId),
     /// The run gave the loop back in the middle of its own work: go on with it.
     Resume(RunId),
+    /// The run's pipeline needs the user's code: answer this question.
+    Ask(RunId, u64, Asked),
+    /// There are items for the functions of this question, or no more come.
+    Items(RunId, u64),
+    /// What the functions of this question send is taken again.
+    Room(RunId, u64),
     /// The context's JSON has changed elsewhere, or could be prepared again: show it.
-    Changed(ContextId, Update),
+    Changed(ContextId, Box<Update>),
     /// A file was written, at this path, which leads to the other one.
     Saved(Arc<Path>, PathBuf),
     /// A change of the context was refused or could not be saved.
@@ -43,6 +51,10 @@ pub(crate) enum Reply {
     UpdateRead(Ticket, Option<Value>),
     /// The update has ended.
     Updated(Ticket, Result<(), Error>),
+    /// A file that was merged is shown, or could not be merged: the file that gets new settings.
+    Merged(RequestId, Result<PathBuf, Error>),
+    /// What a cache has found or written, for the one who asked.
+    Got(RequestId, Answer),
     /// Find out whether the one who made this call waits for it in a place where that can never end.
     CheckWait(RequestId),
 }
