@@ -7,7 +7,7 @@ local M = {}
 M.schema = {
   config_dir = { function() return vim.fn.stdpath("config") .. "/projects" end, { "string", "function" } },
   pipeline   = { nil, { "table" }, is_list = "stages" },
-  executors  = { "map", { async = { false, { "boolean" } }, run = { nil, { "function" } } },
+  executors  = { "map", { async = { false, { "boolean" } }, run = { nil, { "function", "table" }, of = "function" } },
     { lua = { async = false }, vim = { async = false }, json = { async = true } } },
   loading    = {
     on        = { "startup", { "string" }, one_of = { "startup", "lazy", "manual" } },

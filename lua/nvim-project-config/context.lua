@@ -21,6 +21,8 @@ local metatable = {
       -- Kept: what is changed in it counts.
       rawset(ctx, key, require("nvim-project-config.stages.default")())
       return rawget(ctx, key)
+    elseif key == "file_cache" or key == "dir_cache" then
+      return require("nvim-project-config.cache.base").of_context(ctx, key)
     end
   end,
   __newindex = function(ctx, key, value)
@@ -48,7 +50,8 @@ end
 function M.new(id, options)
   local ctx = { _id = id, _options = options } --[[@as any]]
   for key, value in pairs(options) do
-    ctx[key] = type(value) == "table" and key ~= "pipeline" and vim.deepcopy(value) or value
+    local copy = key == "pipeline" and vim.list_slice or vim.deepcopy
+    ctx[key] = type(value) == "table" and copy(value) or value
   end
   M.empty(ctx)
   return setmetatable(ctx, metatable)
@@ -58,6 +61,14 @@ end
 ---@return boolean
 function M.is(value)
   return getmetatable(value) == metatable
+end
+
+--- The context that loads and is left: for the one that the code of a pipeline gets while its load is planned, the one that this load was
+--- asked on.
+---@param ctx project_config.Context
+---@return project_config.Context
+function M.base(ctx)
+  return ctx._base or ctx
 end
 
 --- The option behind `ctx.config_dir`, which shows the directory that the last load used until the user sets it.

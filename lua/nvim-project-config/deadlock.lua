@@ -4,7 +4,7 @@
 
 local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
-local run_module = require("nvim-project-config.run")
+local running = require("nvim-project-config.running")
 
 local M = {}
 
@@ -41,7 +41,7 @@ end
 ---@param request integer
 ---@param yields boolean the caller is about to yield until the answer comes
 function M.check(id, request, yields)
-  local co, own = run_module.requester()
+  local co, own = running.requester()
   if not co or not own then
     return
   end
@@ -55,8 +55,8 @@ function M.check(id, request, yields)
     return
   end
   -- A run further down the stack cannot end either, as long as this one waits.
-  for worker, below in pairs(run_module.run_of) do
-    never = never or (run_module.is_on_stack(worker) and waits_for(answering, below, {}))
+  for worker, below in pairs(running.run_of) do
+    never = never or (running.is_on_stack(worker) and waits_for(answering, below, {}))
   end
   if never then
     doubtful[request] = co
@@ -70,7 +70,7 @@ end
 function M.check_wait(request)
   local co = doubtful[request]
   doubtful[request] = nil
-  if co and run_module.is_on_stack(co) then
+  if co and running.is_on_stack(co) then
     native.get().refuse_busy(request)
   end
 end

@@ -14,6 +14,9 @@ end
 --- Messages that the user has been shown, by the path they are about.
 ---@type table<string, table<string, true>>
 local notified = {}
+--- So many are remembered at most; beyond that it begins anew.
+local MOST_REMEMBERED = 1000
+local remembered = 0
 
 --- How many notifications there have been.
 M.notifications = 0
@@ -25,6 +28,14 @@ M.notifications = 0
 function M.new(code, message, place)
   local err = { code = code, message = message, path = place and place.path, line = place and place.line }
   return setmetatable(err, M.metatable)
+end
+
+--- Whether it is an error of the plugin with this code.
+---@param value any
+---@param code string
+---@return boolean
+function M.is(value, code)
+  return getmetatable(value) == M.metatable and value.code == code
 end
 
 --- What `xpcall` gave, as an error about `path`: its handler may have failed itself (for want of memory), and what was thrown on may
@@ -91,7 +102,7 @@ end
 ---@param hint? string what a notification adds
 function M.report(err, ctx, hook, hint)
   if hook then
-    local ok, problem = xpcall(hook, M.thrown, err, ctx --[[@as project_config.Context]], err.path)
+    local ok, problem = require("nvim-project-config.running").call_hook(ctx, hook, err, ctx, err.path)
     if ok then
       return
     end
@@ -115,12 +126,16 @@ end
 ---@param err project_config.Error
 ---@param hint? string default: how to load again, if there is something to mend
 function M.notify(err, hint)
+  if remembered >= MOST_REMEMBERED then
+    notified, remembered = {}, 0
+  end
   local shown = notified[err.path or ""] or {}
   notified[err.path or ""] = shown
   if shown[err.message] then
     return
   end
   shown[err.message] = true
+  remembered = remembered + 1
   M.notifications = M.notifications + 1
   -- One line: what needs more makes a headless editor wait a second, and another one ask for a key.
   hint = hint or err.path and " (mend it, then :ProjectConfig load)" or ""

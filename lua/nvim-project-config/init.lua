@@ -14,8 +14,9 @@ local WAIT_MS = 60000
 
 local is_setup = false
 
-local function ensure_setup()
-  if not is_setup then
+---@param ctx? project_config.Context
+local function ensure_setup(ctx)
+  if not (is_setup or ctx and ctx._family) then
     M.setup({ loading = { on = "manual" } })
   end
 end
@@ -47,7 +48,7 @@ local function load_lazily()
   })
 end
 
---- Sets the options and begins anew: ends all loads and drops all contexts. Unless `loading.on` says otherwise, the first load
+--- Sets the options and begins anew: ends all loads and drops all contexts, except independent ones. Unless `loading.on` says otherwise, the first load
 --- begins at once and is delivered after `VimEnter`.
 ---
 --- Raises an error that names the key for an unknown option or a wrong type. If the native library is missing, it says so in one
@@ -67,6 +68,16 @@ function M.setup(opts)
     load_lazily()
   end
   return ctx
+end
+
+--- Makes an independent context: `opts` over the defaults, and loads, projects and caches of its own. It is never the current one and loads
+--- nothing by itself; pass it to the other functions. It is kept until `clear(ctx)`.
+---
+--- Raises an error that names the key for an unknown option or a wrong type.
+---@param opts? project_config.Options
+---@return project_config.Context ctx
+function M.new(opts)
+  return require("nvim-project-config.new")(opts)
 end
 
 --- The options of a call, checked: `opts?|ctx?` of the public functions.
@@ -105,7 +116,7 @@ function M.load(what, callback)
   check_callback(callback)
   local asked = submission(what)
   local function submit()
-    ensure_setup()
+    ensure_setup(asked.ctx)
     loading.submit(asked, callback or function() end)
   end
   if vim.in_fast_event() then
@@ -121,9 +132,10 @@ end
 ---@return any ... `ctx|nil, err` in a coroutine, else `fun(timeout_ms?: integer): ctx|nil, err`
 function M.load_await(what)
   local asked = submission(what)
-  ensure_setup()
+  ensure_setup(asked.ctx)
   local await = require("nvim-project-config.await")
-  asked.yields = await.can_yield()
+  local running = package.loaded["nvim-project-config.running"]
+  asked.yields = await.can_yield() and not (running and running.is_hook())
   local awaitable = loading.submit(asked)
   if asked.yields then
     return await.await(awaitable)
@@ -135,7 +147,10 @@ end
 --- Caches persist.
 ---@param ctx? project_config.Context default: the current one
 function M.clear(ctx)
-  require("nvim-project-config.clear")(ctx or M.ctx)
+  if ctx == nil then
+    ctx = M.ctx
+  end
+  require("nvim-project-config.clear")(ctx)
 end
 
 --- Reads one setting from the current context's JSON.
@@ -189,7 +204,7 @@ end
 return setmetatable(M, {
   __index = function(_, key)
     if key == "ctx" then
-      ensure_setup()
+      ensure_setup(loading.context())
       return loading.context()
     end
   end,

@@ -184,6 +184,15 @@ function M.show(run_id, ctx, change, author, may_go_on)
   return false
 end
 
+--- Sets what the code of a pipeline has set on its own context, as a user's change.
+---@param ctx project_config.Context
+---@param values table
+function M.overlay(ctx, values)
+  if next(values) ~= nil then
+    overlay(ctx.json, vim.deepcopy(values))
+  end
+end
+
 --- What changes elsewhere is shown by a coroutine of its own; a newer change takes the place of an older one.
 ---@type table<project_config.Context, thread>
 local showing = setmetatable({}, { __mode = "k" })

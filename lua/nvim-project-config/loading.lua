@@ -14,9 +14,13 @@ local setup_options
 --- The context of the load that was asked for last, of those that have found their project.
 ---@type project_config.Context?
 local current
---- Contexts by id: the first one, and those that a load has bound.
+--- Contexts by id, for as long as somebody holds them.
 ---@type table<integer, project_config.Context>
-local contexts = {}
+local contexts = setmetatable({}, { __mode = "v" })
+--- Those that are held here: with a project, or independent, until they are left.
+---@type table<project_config.Context, true>
+local kept = {}
+M.kept = kept
 local last_options_id = 0
 
 --- Live runs by id.
@@ -29,6 +33,10 @@ function M.sweep()
   for id, run in pairs(M.runs) do
     if not run.result and not (lib and lib.is_live(id)) then
       M.runs[id] = nil
+      if run.flows or run.own then
+        require("nvim-project-config.leaving").end_functions(run)
+      end
+      run.thread = nil -- `run.run_of` leads back from it to the run: neither would ever be freed
     end
   end
 end
@@ -36,8 +44,13 @@ end
 --- The context for which the code that asks runs, else the current one.
 ---@return project_config.Context?
 function M.context()
-  local run = package.loaded["nvim-project-config.run"]
-  return run and run.running_context() or current
+  local running = package.loaded["nvim-project-config.running"]
+  return running and running.running_context() or current
+end
+
+---@return project_config.Context?
+function M.current()
+  return current
 end
 
 ---@param id integer
@@ -54,27 +67,36 @@ end
 
 --- Has everything taken up and saved that was changed in a context that is about to be left.
 ---@param ctx project_config.Context
-local function save(ctx)
+function M.save(ctx)
   local saving = package.loaded["nvim-project-config.saving"]
   if saving then
     saving.leave(ctx)
   end
 end
 
---- Begins anew: ends all loads, drops all contexts, makes the first one.
+--- Holds a context until it is left.
+---@param ctx project_config.Context
+function M.keep(ctx)
+  contexts[ctx._id], kept[ctx] = ctx, true
+end
+
+--- Begins anew: ends all loads, drops all contexts but the independent ones, makes the first one.
 ---@param options project_config.Config
 ---@return project_config.Context ctx, project_config.Error? failure of the native library
 function M.begin(options)
   setup_options = options
-  for _, ctx in pairs(contexts) do
-    save(ctx)
+  for id, ctx in pairs(contexts) do
+    if not ctx._family then
+      M.save(ctx)
+      contexts[id], kept[ctx] = nil, nil
+    end
   end
   local lib, failure = native.get()
   local ctx = context.new(lib and lib.setup() or 0, options)
   if current and not current._shows_json then
     ctx._json = current._json -- what was set before any project was loaded
   end
-  current, contexts = ctx, { [ctx._id] = ctx }
+  current, contexts[ctx._id] = ctx, ctx
   M.sweep()
   return ctx, failure
 end
@@ -84,8 +106,14 @@ end
 ---@param draft project_config.Context
 ---@return project_config.Context
 function M.context_of(id, draft)
-  contexts[id] = contexts[id] or (draft._id == id and draft) or context.new(id, setup_options)
-  return contexts[id]
+  local ctx = contexts[id] or (draft._id == id and draft)
+  if not ctx then
+    local family = draft._family
+    ctx = context.new(id, family and family.options or setup_options)
+    ctx._family, ctx._caches = family, family and family.caches
+  end
+  M.keep(ctx)
+  return ctx
 end
 
 ---@param ctx project_config.Context
@@ -99,7 +127,7 @@ end
 local function context_around(start_dir)
   local best
   for _, ctx in pairs(contexts) do
-    local root = ctx.project_root
+    local root = not ctx._family and ctx.project_root
     local is_around = root and vim.startswith(start_dir .. "/", (root:gsub("/$", "")) .. "/")
     if is_around and (not best or #root > #best.project_root) then
       best = ctx
@@ -198,7 +226,7 @@ end
 function M.submit(what, callback)
   local lib, failure = native.get()
   local cwd, gone = vim.uv.cwd()
-  local ctx = what.ctx or context_around(cwd or "")
+  local ctx = what.ctx and context.base(what.ctx) or context_around(cwd or "")
   local function options_in_force()
     return ctx and context.options(ctx, what.opts) or config.resolve(what.opts, setup_options)
   end
@@ -230,10 +258,16 @@ function M.submit(what, callback)
     return refuse(problem)
   end
 
+  -- What the user puts into the list from now on counts from the next load.
+  local asked = options
+  if options.pipeline then
+    asked = vim.tbl_extend("force", options, { pipeline = vim.list_slice(options.pipeline) })
+  end
   local options_id = identity_of(options)
   local submission = {
     start_dir = start_dir,
     config_dir = config_dir,
+    family = ctx._family and ctx._family.handle,
     executors = options.executors,
     stages = options.pipeline,
     options = options_id,
@@ -263,12 +297,14 @@ function M.submit(what, callback)
       opts = what.opts,
       start_dir = start_dir,
       config_dir = config_dir,
-      asked = options,
+      asked = asked,
       options = options,
       options_id = options_id,
       at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,
       pending = 0,
       awaited = {},
+      leaves = submission.leaves,
+      pipeline = asked.pipeline,
     }
   if what.automatic then
     M.sweep()
@@ -279,8 +315,8 @@ function M.submit(what, callback)
       require("nvim-project-config.run").release()
     end)
   end
-  local execution = package.loaded["nvim-project-config.run"]
-  if execution and execution.requester() then
+  local running = package.loaded["nvim-project-config.running"]
+  if running and running.requester() then
     require("nvim-project-config.deadlock").check(
       run_id --[[@as integer]],
       request --[[@as integer]],
@@ -288,25 +324,6 @@ function M.submit(what, callback)
     )
   end
   return awaitable
-end
-
---- Ends the loads of a context; of the current one, all loads. Forgets what they found.
----@param ctx project_config.Context
-function M.unbind(ctx)
-  save(ctx)
-  local lib = native.get()
-  if lib then
-    local ids
-    if ctx ~= current then
-      ids = {}
-      for id, run in pairs(M.runs) do
-        ids[#ids + 1] = (run.ctx or run.draft) == ctx and id or nil
-      end
-    end
-    lib.clear(ctx._id, ids)
-    M.sweep()
-  end
-  context.empty(ctx)
 end
 
 return M

@@ -5,7 +5,7 @@
 local M = {}
 
 --- The interface of the library that these Lua files were written for (`INTERFACE` in `src/exports.rs`).
-local INTERFACE = 3
+local INTERFACE = 4
 
 --- The plugin's own work holds the main loop for at most this long at a time.
 local SLICE_NS = 3000000

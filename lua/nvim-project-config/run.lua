@@ -1,43 +1,25 @@
---- Runs: what happens on the main loop once a load is planned. The files run here, hooks and callbacks are called here.
+--- Runs: what happens on the main loop once a load is planned, and the replies of the library.
 ---
 --- Which run answers whom, and which context it gets, is decided by the library; when the loop is free, by `native.lua`.
---- A run is one coroutine, in which its files run one after the other; files of an `async` kind get coroutines of their own. What the
---- run itself waits for ends with a `resume` reply, after which it looks at its condition again.
+--- A run is one coroutine (`running.lua`), in which its files run (`files.lua`). What the run itself waits for ends with a `resume` reply,
+--- after which it looks at its condition again.
 
 local context = require("nvim-project-config.context")
-local kinds = require("nvim-project-config.kinds")
+local files = require("nvim-project-config.files")
 local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
+local running = require("nvim-project-config.running")
 
 local M = {}
 
 local runs = loading.runs
+local run_of, path_of = running.run_of, files.path_of
+local pause, come_back = running.pause, running.come_back
 
 --- Parsed when something has gone wrong.
 local function errors()
   return require("nvim-project-config.errors")
 end
-
-local function thrown(value)
-  return errors().thrown(value)
-end
-
---- The file is all right: an error in it that the user was told of is history.
----@param path string
-local function forget_errors(path)
-  if package.loaded["nvim-project-config.errors"] then
-    errors().forget(path)
-  end
-end
-
---- The run that a coroutine works for.
----@type table<thread, project_config.BegunRun>
-local run_of = setmetatable({}, { __mode = "k" })
-M.run_of = run_of
-
---- The coroutines of runs that are on the stack of the main thread, innermost last.
----@type { co?: thread, run?: project_config.BegunRun }[]
-local entered = {}
 
 --- Replies to a start-up load that came before the editor was ready.
 ---@type fun()[]
@@ -45,59 +27,6 @@ local deferred = {}
 
 --- How many `wait` functions are on the stack.
 local waiting = 0
-
---- Whether a coroutine is in the middle of a call: it runs, or what it called does.
----@param co thread
----@return boolean
-function M.is_on_stack(co)
-  local status = coroutine.status(co)
-  return status == "normal" or status == "running"
-end
-
---- The coroutine and the run on whose behalf the code that calls this runs. Neovim runs `:lua` outside of the file's coroutine; so
---- for a Vim file it is whoever is on the stack.
----@return thread?, project_config.BegunRun?
-function M.requester()
-  local co = coroutine.running()
-  if co and run_of[co] then
-    return co, run_of[co]
-  end
-  local top = entered[#entered]
-  if top then
-    if top.run and top.run.sourcing then
-      return top.co, top.run
-    end
-    return
-  end
-  -- A file that its own code has resumed: on the stack, and entered by nobody here.
-  for worker, run in pairs(run_of) do
-    if run.sourcing and M.is_on_stack(worker) then
-      return worker, run
-    end
-  end
-end
-
---- The context for which the calling code runs, if it belongs to a load.
----@return project_config.Context?
-function M.running_context()
-  if next(run_of) == nil then
-    return -- asked for with each `npc.ctx`
-  end
-  local _, run = M.requester()
-  return run and run.ctx
-end
-
----@param run project_config.BegunRun
----@param co thread
-local function enter(run, co)
-  entered[#entered + 1] = { co = co, run = run }
-  local ok, problem = coroutine.resume(co)
-  entered[#entered] = nil
-  if coroutine.status(co) == "dead" then
-    run_of[co] = nil -- a weak key is no help: the run holds its coroutine
-  end
-  return ok, problem
-end
 
 --- Ends a run, if it has not been cancelled. Its calls are answered by replies.
 ---@param run project_config.Run
@@ -116,6 +45,8 @@ local function give_up(run, err)
   finish(run, nil, err)
 end
 
+local abandon ---@type fun(run: project_config.BegunRun, co: thread, err: project_config.Error)
+
 --- Goes on with a run that gave the loop back. Not with one whose file waits for something of its own: that file will be resumed
 --- by whatever it waits for.
 ---@param run project_config.BegunRun
@@ -124,127 +55,25 @@ local function go_on(run)
     return
   end
   run.paused = false
-  local ok, problem = enter(run, run.thread)
-  if not ok then
-    local trace = debug.traceback(run.thread, tostring(problem))
-    give_up(run, errors().new("runtime", "a defect of nvim-project-config: " .. trace))
-  end
+  local co = run.thread
+  running.enter(run, co, function(err)
+    abandon(run, co, err)
+  end)
 end
 
---- Gives the loop back until the next `resume` reply. False if the run was cancelled meanwhile.
+--- Begins something, and waits until it calls back. False if the run was cancelled.
 ---@param run project_config.BegunRun
+---@param begin fun(on_end: fun())
 ---@return boolean
-local function pause(run)
-  run.paused = true
-  coroutine.yield()
-  return native.get().is_live(run.id)
-end
-
---- For a run whose file waited for something of its own: what resumed it is below us on the stack, which is neither the place for the
---- other files nor known to be ours. False if the run was cancelled meanwhile.
----@param run project_config.BegunRun
----@return boolean
-local function come_back(run)
-  native.get().resume(run.id)
-  return pause(run)
-end
-
----@param run project_config.BegunRun
----@param err project_config.Error
-local function problem_in_file(run, err)
-  table.insert(run.report.errors, err)
-  errors().report(err, run.ctx, run.options.on_error)
-end
-
---- Runs one file, in the coroutine of the caller, and notes how that went.
----@param run project_config.BegunRun
----@param kind project_config.Kind
----@param name string of the kind
----@param path string
----@param content string
-local function run_file(run, kind, name, path, content)
-  local function handler(value)
-    return errors().thrown(value, path)
-  end
-  local ok, err = true, nil
-  local began = vim.uv.hrtime()
-  run.sourcing = name == "vim"
-  for _, runner in ipairs(kind.runners) do
-    ok, err = xpcall(runner, handler, run.ctx, path, content)
-    if not ok then
-      err = errors().normalised(err, path)
-      break
-    end
-  end
-  run.sourcing = false
-  table.insert(
-    run.report.files,
-    { path = path, kind = name, ms = (vim.uv.hrtime() - began) / 1e6, failed = not ok or nil }
-  )
-  if ok then
-    run.loaded[path] = true
-    forget_errors(path)
-  else
-    problem_in_file(run, err --[[@as project_config.Error]])
-  end
-end
-
---- Runs one file in a coroutine of its own.
----@param run project_config.BegunRun
----@param ... any the other arguments of `run_file`
-local function start_file(run, ...)
-  local arguments = { ... }
-  run.pending = run.pending + 1
-  local co = coroutine.create(function()
-    run_file(run, unpack(arguments))
-    run.pending = run.pending - 1
+local function await_end(run, begin)
+  local has_ended = false
+  begin(function()
+    has_ended = true
     if run.paused then
       native.get().resume(run.id)
     end
   end)
-  run_of[co] = run
-  enter(run, co)
-end
-
---- Runs the planned files, kind by kind. False if the run was cancelled.
----@param run project_config.BegunRun
----@param count integer
----@return boolean
-local function run_files(run, count)
-  local lib = native.get()
-  local current_name, kind
-  for index = 1, count do
-    local path, name, content = lib.file(run.id, index)
-    if not path then
-      local failure = name --[[@as project_config.Error]]
-      if failure.code ~= "cancelled" then
-        give_up(run, failure)
-      end
-      return false
-    end
-    if name ~= current_name then
-      while run.pending > 0 do
-        if not pause(run) then
-          return false
-        end
-      end
-      current_name, kind = name, content and kinds.resolve(run.options, name)
-    end
-    if not kind then
-      run.loaded[path] = true
-      table.insert(run.report.files, { path = path, kind = name })
-      forget_errors(path)
-    elseif kind.async then
-      start_file(run, kind, name, path, content)
-    else
-      run_file(run, kind, name, path, content)
-      local top = entered[#entered]
-      if not (top and top.co == run.thread) and not come_back(run) then
-        return false
-      end
-    end
-  end
-  while run.pending > 0 do
+  while not has_ended do
     if not pause(run) then
       return false
     end
@@ -252,23 +81,106 @@ local function run_files(run, count)
   return true
 end
 
+--- Takes away what executors have merged into the JSON at the last load, and not at this one. False if the run was cancelled.
+---@param run project_config.BegunRun
+---@return boolean
+local function forget_unmerged(run)
+  local request = package.loaded["nvim-project-config.executors.json"]
+    and native.get().forget_unmerged(run.ctx._id, run.id)
+  return not request
+    or await_end(run, function(on_end)
+      native.callbacks[request] = function(target)
+        if target then
+          require("nvim-project-config.planned").show_target(run.ctx, target)
+        end
+        on_end()
+      end
+    end)
+end
+
+--- Has the functions behind the `execute` stage see the files that ran. False if the run was cancelled.
+---@param run project_config.BegunRun
+---@return boolean
+local function run_tail(run)
+  local pipeline = run.pipeline
+  local first = pipeline and #pipeline + 1 or 1
+  while first > 1 and type(pipeline[first - 1]) == "function" do
+    first = first - 1
+  end
+  if first < 2 or not pipeline[first] or pipeline[first - 1].stage ~= "execute" then
+    return true
+  end
+  local paths = {}
+  for _, file in ipairs(run.report.files) do
+    paths[#paths + 1] = run.loaded[file.path] and file.path or nil
+  end
+  return await_end(run, function(on_end)
+    require("nvim-project-config.flows").run_tail(run, first, paths, on_end)
+  end)
+end
+
+--- Runs the planned files from `first` on, and ends the run.
+---@param run project_config.BegunRun
+---@param first integer
+local function run_from(run, first)
+  if files.run(run, first, give_up) and forget_unmerged(run) and run_tail(run) then
+    finish(run, run.ctx)
+  end
+end
+
+--- The run's coroutine can never go on: a file of it has yielded nonsense. The other files run in another one.
+function abandon(run, co, err)
+  local path = path_of[co]
+  if co ~= run.thread then
+    return
+  elseif not path or coroutine.status(co) == "dead" then
+    return give_up(run, errors().new("runtime", "a defect of nvim-project-config: " .. err.message))
+  end
+  run_of[co], path_of[co] = nil, nil
+  local first = run.at + 1
+  run.thread = coroutine.create(function()
+    run_from(run, first)
+  end)
+  run_of[run.thread], run.paused = run, true
+  files.end_file(run, run.kind_name, path, run.began, errors().normalised(err, path))
+  native.get().resume(run.id)
+end
+
+---@param pipeline? project_config.Stage[]
+---@return boolean
+local function executes(pipeline)
+  for _, stage in ipairs(pipeline or {}) do
+    if type(stage) == "table" and stage.stage == "execute" then
+      return true
+    end
+  end
+  return pipeline == nil
+end
+
 --- The body of a run's coroutine.
 ---@param run project_config.BegunRun
 ---@param found project_config.Commit
 local function execute(run, found)
-  local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, "disk", function()
-    return not native.slice_is_over() or come_back(run)
-  end)
-  if not shown then
-    return
+  -- Without `execute` no file was read, which says nothing of the settings.
+  if not run.ctx._shows_json or executes(run.pipeline) then
+    local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, "disk", function()
+      return not native.slice_is_over() or come_back(run)
+    end)
+    if not shown then
+      return
+    end
+  end
+  if run.own then
+    require("nvim-project-config.json").overlay(run.ctx, run.own._json)
   end
   -- Now, so that `on_error` sees the settings of this load.
   for _, err in ipairs(found.problems) do
-    problem_in_file(run, err)
+    files.report(run, err)
+    if native.slice_is_over() and not come_back(run) then
+      return
+    end
   end
-  if run_files(run, found.files) then
-    finish(run, run.ctx)
-  end
+  run_from(run, 1)
 end
 
 ---@param run project_config.Run
@@ -283,10 +195,13 @@ local function begin(run)
   ---@cast run project_config.BegunRun
   local ctx = loading.context_of(found.context, run.draft)
   run.ctx, run.loaded = ctx, {}
-  if ctx ~= run.draft then
-    run.options = context.options(ctx, run.opts)
-  end
-  run.report = { files = {}, errors = {}, timings = found.timings, stem = found.stem, start_dir = run.start_dir }
+  run.report = {
+    files = {},
+    errors = run.early_errors or {},
+    timings = found.timings,
+    stem = found.stem,
+    start_dir = run.start_dir,
+  }
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   if ctx._last_project_json == nil or ctx._last_project_json == ctx._json_target then
     ctx._last_project_json = found.json_target -- else the user has set it
@@ -294,9 +209,18 @@ local function begin(run)
   ctx._json_target = found.json_target
   context.show_config_dir(ctx, run.config_dir)
   ctx._files_loaded, ctx._report = run.loaded, run.report
+  local has_new_options = run.own and require("nvim-project-config.own_context").carry(run, ctx)
+  if ctx ~= run.draft or has_new_options then
+    local is_valid, options = pcall(context.options, ctx, run.opts)
+    if not is_valid then
+      return give_up(run, errors().new("invalid_argument", options --[[@as string]]))
+    end
+    run.options = options
+  end
   if found.current then
     loading.make_current(ctx)
   end
+  run.count = found.files
   run.thread = coroutine.create(function()
     execute(run, found)
   end)
@@ -305,22 +229,33 @@ local function begin(run)
   go_on(run)
 end
 
---- Calls a function of the user's, and reports what it throws.
+--- Starts a hook of a context's, or a callback (without one); reports what it throws.
 ---@param run? project_config.Run
+---@param ctx? project_config.Context
 ---@param callback fun(...)
 ---@param ... any
-local function call(run, callback, ...)
-  entered[#entered + 1] = {} -- nobody's: whatever waits below on the stack has nothing to do with it
-  local ok, err = xpcall(callback, thrown, ...)
-  entered[#entered] = nil
-  if not ok then
+local function start_hook(run, ctx, callback, ...)
+  running.start_hook(ctx, callback, function(ok, err)
+    if ok then
+      return
+    end
     err = errors().normalised(err)
     local report = run and run.report
     if report then
       table.insert(report.errors, err)
     end
-    errors().report(err --[[@as project_config.Error]], run and (run.ctx or run.draft), run and run.options.on_error)
-  end
+    -- Without a load, it is the current context's.
+    local owner = run and (run.ctx or run.draft) or loading.current()
+    errors().report(err --[[@as project_config.Error]], owner, (run and run.options or owner or {}).on_error)
+  end, ...)
+end
+
+--- Calls a function of the user's that is nobody's hook: whatever waits below on the stack has nothing to do with it.
+---@param run? project_config.Run
+---@param callback fun(...)
+---@param ... any
+local function call(run, callback, ...)
+  start_hook(run, nil, callback, ...)
 end
 
 ---@param request integer
@@ -356,6 +291,16 @@ function M.release()
   end
 end
 
+---@param id integer
+---@param question integer
+---@param room boolean
+local function turn(id, question, room)
+  local run = runs[id]
+  if run then
+    require("nvim-project-config.flows").turn(run, question, room)
+  end
+end
+
 M.handlers = {
   planned = function(id)
     local run = runs[id]
@@ -376,7 +321,7 @@ M.handlers = {
   loaded = function(id)
     local run = runs[id]
     if run and run.options.on_load then
-      call(run, run.options.on_load, run.ctx)
+      start_hook(run, run.ctx, run.options.on_load, run.ctx)
     end
   end,
   answer = function(request, id)
@@ -392,14 +337,41 @@ M.handlers = {
       call(nil, callback, nil, err)
     end
   end,
+  merged = function(request, target, err)
+    local callback = take_callback(request)
+    if callback then
+      call(nil, callback, target, err)
+    end
+  end,
   done = function(id)
+    local run = runs[id]
     runs[id] = nil
+    if run and (run.flows or run.own) then
+      require("nvim-project-config.leaving").end_functions(run)
+    end
   end,
   resume = function(id)
     local run = runs[id]
     if run then
       go_on(run --[[@as project_config.BegunRun]])
+      if run.flows or run.own then
+        require("nvim-project-config.flows").pump(run)
+      end
     end
+  end,
+  ask = function(id, question)
+    local run = runs[id]
+    when_ready(run, function()
+      if run and runs[id] == run then
+        require("nvim-project-config.host").ask(run, question)
+      end
+    end)
+  end,
+  items = function(id, question)
+    turn(id, question, false)
+  end,
+  room = function(id, question)
+    turn(id, question, true)
   end,
   changed = function(id, change, author)
     local ctx = loading.context_by_id(id)

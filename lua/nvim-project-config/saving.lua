@@ -99,9 +99,19 @@ end
 
 local end_of_tick ---@type fun()
 
+--- The loop's time when the last tick ended here.
+local ended_at ---@type integer?
+
 local function schedule()
-  if not scheduled then
-    scheduled = true
+  if scheduled then
+    return
+  end
+  scheduled = true
+  if vim.uv.now() == ended_at then
+    -- Perhaps the condition of a `vim.wait`: that empties the queue of what is scheduled before it lets the loop turn, so what is put there
+    -- each time would keep it from ever turning.
+    vim.defer_fn(end_of_tick, 0)
+  else
     vim.schedule(end_of_tick)
   end
 end
@@ -146,7 +156,7 @@ local function compare_all(urgent)
 end
 
 function end_of_tick()
-  scheduled = false
+  scheduled, ended_at = false, vim.uv.now()
   M.watch()
   for _, ctx in ipairs(vim.tbl_keys(touched)) do
     touched[ctx] = nil

@@ -17,7 +17,7 @@
 
 ---@class project_config.ExecutorOptions
 ---@field async? boolean may files of this kind be worked on side by side?
----@field run? project_config.FileRunner in a coroutine, with the path of each file
+---@field run? project_config.FileRunner|project_config.FileRunner[] in a coroutine, with the path of each file; a list: one after the other
 
 ---@class project_config.LoadingOptions
 ---@field on? "startup"|"lazy"|"manual"
@@ -41,7 +41,7 @@
 
 ---@class project_config.Executor
 ---@field async boolean
----@field run? project_config.FileRunner
+---@field run? project_config.FileRunner|project_config.FileRunner[]
 
 ---@class project_config.Loading
 ---@field on "startup"|"lazy"|"manual"
@@ -59,6 +59,9 @@
 ---@field project_name? string its full name, for example `big-repo/frontend`
 ---@field projects project_config.Project[] outermost first
 ---@field json table the merged JSON; what is changed in it is saved
+---@field file_cache project_config.FileCache
+---@field dir_cache project_config.DirectoryCache
+---@field _caches? project_config.CacheSource its own caches; nil: the session's
 ---@field _json table the same, without being taken for changed
 ---@field _files_loaded table<string, true>
 ---@field _last_project_json? string the file that new settings go to; a load sets it, unless the user has
@@ -67,12 +70,91 @@
 ---@field _report project_config.Report
 ---@field _config_dir? { used: string, option: string|fun(ctx: project_config.Context): string }
 ---@field _shows_json? boolean a load has put its document into `json`
+---@field _base? project_config.Context of the context of a load that is being planned: the one it was asked on
 ---@field _clearing? boolean its `on_clear` runs
 ---@field _options project_config.Config the options it was made with
+---@field _caches? project_config.CacheSource of an independent context; the others have the session's
+---@field _family? project_config.Family of an independent context, and of those that its loads have found
+
+--- What the contexts of one `npc.new()` share.
+---@class project_config.Family
+---@field options project_config.Config
+---@field first integer the id of the context that `new` has returned
+---@field caches project_config.CacheSource
+---@field handle? userdata none without the library
 
 ---@class project_config.Project
 ---@field root string
 ---@field name string
+
+--- One state of a file. Shared by all who ask, and not to be changed.
+---@class project_config.FileEntry
+---@field path string as it was asked for
+---@field content string
+---@field mtime integer whole seconds
+---@field mtime_ns integer nanoseconds within them
+---@field size integer in bytes
+---@field json? any of `.json` and `.jsonc` files, and what `write` was given: decoded when first asked for; null is vim.NIL
+---@field json_error? project_config.Error why a JSON file has no `json`
+
+---@class project_config.DirectoryItem
+---@field name string
+---@field type "file"|"directory"|"link"|"fifo"|"socket"|"char"|"block"|"unknown"
+
+--- One state of a directory. Shared by all who ask, and not to be changed.
+---@class project_config.DirectoryEntry
+---@field path string as it was asked for
+---@field entries project_config.DirectoryItem[] in byte order of the names
+---@field mtime integer whole seconds
+---@field mtime_ns integer nanoseconds within them
+
+---@alias project_config.FileCallback fun(entry?: project_config.FileEntry, err?: project_config.Error)
+---@alias project_config.DirectoryCallback fun(entry?: project_config.DirectoryEntry, err?: project_config.Error)
+---@alias project_config.WriteCallback fun(ok: boolean, err?: project_config.Error)
+
+--- What is written to a file.
+---@class project_config.FileData
+---@field content string
+---@field json? any what the entry's `json` is from then on
+
+--- Files by absolute path. `get` and `write` without a callback wait, in a coroutine, and return what the callback would get; with one
+--- they may be called anywhere, and return nothing.
+---@class project_config.FileCache: project_config.AnyCache
+---@field get fun(self: project_config.FileCache, path: string, callback?: project_config.FileCallback): project_config.FileEntry?, project_config.Error?
+---@field get_async fun(self: project_config.FileCache, path: string): project_config.FileEntry?, project_config.Error?
+---@field write fun(self: project_config.FileCache, path: string, data: project_config.FileData, callback?: project_config.WriteCallback): boolean?, project_config.Error?
+---@field write_async fun(self: project_config.FileCache, path: string, data: project_config.FileData): boolean, project_config.Error?
+---@field invalidate fun(self: project_config.FileCache, path: string)
+---@field clear_all fun(self: project_config.FileCache)
+
+--- Directories by absolute path; as |project_config.FileCache|.
+---@class project_config.DirectoryCache: project_config.AnyCache
+---@field get fun(self: project_config.DirectoryCache, path: string, callback?: project_config.DirectoryCallback): project_config.DirectoryEntry?, project_config.Error?
+---@field get_async fun(self: project_config.DirectoryCache, path: string): project_config.DirectoryEntry?, project_config.Error?
+---@field invalidate fun(self: project_config.DirectoryCache, path: string)
+---@field clear_all fun(self: project_config.DirectoryCache)
+
+---@class project_config.DirectoryCacheOptions
+---@field trust_mtime? boolean false: look again each time, whatever the fingerprint says
+---@field timeout_ms? integer how long a disk may take, in milliseconds
+---@field max_bytes? integer memory for what is kept, about
+
+---@class project_config.FileCacheOptions: project_config.DirectoryCacheOptions
+---@field max_file_size? integer larger files are refused; in bytes
+
+---@class project_config.AnyCache
+---@field _name "file_cache"|"dir_cache"
+---@field _source project_config.CacheSource
+---@field _limits project_config.Cache
+---@field _of { ctx?: project_config.Context } weak: whose limits count
+
+--- The library's caches behind one or several of Lua's.
+---@class project_config.CacheSource
+---@field handle? userdata made when it is first needed
+---@field max_bytes? integer nil: the session's
+
+--- Submits a call to the library: a request, or nil and an error.
+---@alias project_config.CacheCall fun(lib: project_config.Native, handle: userdata, limits: project_config.Cache, path: string, content: string, json: any): integer?, project_config.Error?
 
 --- Where a setting is: keys joined by dots, or a list of keys. Integers are positions in lists, from 1; in a string with dots, a number
 --- is one where there is a list.
@@ -123,7 +205,16 @@
 ---@field awaited table<integer, true> the runs that its files await
 ---@field behind? integer the run that has to end before this one begins
 ---@field opts? project_config.Options those of the call
+---@field pipeline? project_config.Stage[] as it was when the load was asked for
+---@field leaves? project_config.MatcherNode[] what of the pipeline's matchers only Lua can answer
+---@field own? project_config.Context what the code of its pipeline gets while it is planned
+---@field own_before? table<string, any> the fields of `own` when it was made
+---@field told? { root?: string, name?: string, projects: project_config.Project[] } the project, as `own` and the library last agreed on it
+---@field flows? table<integer, project_config.Flow> functions of its pipeline, by the library's question; 0: those behind `execute`
+---@field failed_stages? table<integer, true> stages whose code has failed, and was reported
+---@field early_errors? project_config.Error[] from before the report was begun
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
+---@field thread? thread of its files, once it is executed
 
 --- A run whose execution has begun.
 ---@class project_config.BegunRun: project_config.Run
@@ -133,11 +224,16 @@
 ---@field paused boolean it waits for a `resume` reply
 ---@field sourcing? boolean a Vim file of it runs
 ---@field thread thread
+---@field count integer of its files
+---@field at integer the file that runs in `thread`, its kind, and when it began
+---@field kind_name string
+---@field began integer
 
 --- A kind of files and who runs them.
 ---@class project_config.Kind
 ---@field async boolean
----@field runners (fun(ctx: project_config.Context, path: string, content: string))[] one after the other
+---@field runners (fun(ctx: project_config.Context, path: string, content?: string))[] one after the other
+---@field of_content? function the runner that gets the content too
 
 --- A call of `load`.
 ---@class project_config.Submission
@@ -159,10 +255,14 @@
 ---@field drain fun(): string?, any, any, any
 ---@field setup fun(): integer
 ---@field create_context fun(): integer
+---@field create_family fun(caches: userdata): userdata
 ---@field load fun(request: project_config.Request): integer?, integer|project_config.Error, integer?
 ---@field load_await fun(request: project_config.Request): (fun(step: fun(...)))?, integer|project_config.Error, integer, integer?
 ---@field commit fun(run: integer, draft: integer): project_config.Commit?
----@field file fun(run: integer, index: integer): string?, string, string
+---@field files fun(run: integer, first: integer): string?, boolean, integer?, string[]
+---@field content fun(run: integer, file: integer|string): string?
+---@field merge fun(context: integer, path: string, run: integer?): integer
+---@field forget_unmerged fun(context: integer, run: integer): integer?
 ---@field file_names fun(project_name: string): string?, string
 ---@field change fun(run: integer): "none"|"whole"|"edits"|nil
 ---@field edits fun(run: integer?, context: integer): string[][]?
@@ -178,21 +278,39 @@
 ---@field update_drop fun(ticket: integer)
 ---@field unsaved fun(): { path: string, changes: string[], message?: string }[]
 ---@field json_value fun(text: string): string?
+---@field glob_problem fun(glob: string): string? what is wrong with a glob
 ---@field origin fun(context: integer, path: string[], rest: (string|integer)[]): string?, integer?
 ---@field flush_at_exit fun(log: string)
 ---@field leave fun(waited_ms: integer)
 ---@field resume fun(run: integer)
+---@field answer fun(question: integer, value: boolean|boolean[]|string[], projects?: project_config.Project[])
+---@field tests fun(question: integer, first: integer, count: integer): project_config.Test[]?
+---@field stage_items fun(question: integer): string[]?, boolean, project_config.Project[]?
+---@field stage_send fun(question: integer, items: string[], projects?: project_config.Project[]): boolean?
+---@field stage_close fun(question: integer)
+---@field stage_end fun(question: integer, projects?: project_config.Project[])
 ---@field finish fun(run: integer, succeeded: boolean): boolean
 ---@field is_live fun(run: integer): boolean
 ---@field clear fun(context: integer, runs?: integer[])
+---@field stop fun(runs?: integer[])
 ---@field check_wait fun(request: integer)
 ---@field refuse_busy fun(request: integer): boolean
+---@field caches fun(max_bytes?: integer): userdata
+---@field cache_get_file fun(caches: userdata, path: string, trust_mtime: boolean, timeout_ms: integer, max_file_size: integer): integer?, project_config.Error?
+---@field cache_get_directory fun(caches: userdata, path: string, trust_mtime: boolean, timeout_ms: integer): integer?, project_config.Error?
+---@field cache_write fun(caches: userdata, path: string, content: string, json: any, timeout_ms: integer, max_file_size: integer): integer?, project_config.Error?
+---@field cache_invalidate fun(caches: userdata, kind: "file"|"directory", path?: string)
+---@field cache_entry fun(): string?, any, any, any, any, userdata?
+---@field entry_json fun(entry: userdata): string?, project_config.Error?
+---@field directory_items fun(entry: userdata, from: integer, count: integer): string?
 
 ---@class project_config.Request
 ---@field start_dir string absolute
 ---@field config_dir string absolute
+---@field family? userdata
 ---@field executors table<string, project_config.Executor>
 ---@field stages? project_config.Stage[]
+---@field leaves? project_config.MatcherNode[] set by the library: what it will ask the main loop for, by position
 ---@field options integer
 ---@field automatic boolean
 ---@field trust_mtime boolean
@@ -212,15 +330,48 @@
 ---@field json "none"|"whole"|"edits"
 ---@field timings { detect_ms: number, read_ms: number, merge_ms: number }
 
---- A directory entry's name, or a list of them.
----@alias project_config.Matcher string|string[]
+---@alias project_config.MatcherOp "literal"|"glob"|"pattern"|"regex"|"fn"|"any"|"all"|"not"|"priority"
 
----@class project_config.Stage
+--- A matcher that was made by `nvim-project-config.matchers`: its arguments are its list part, a function is `fn`.
+---@class project_config.MatcherNode
+---@field op project_config.MatcherOp
+---@field [integer] string|project_config.MatcherNode
+---@field fn? fun(...: string): any
+
+--- A name, a function, a list (any of them; with lists in it: in this order), or what `nvim-project-config.matchers` has made.
+---@alias project_config.Matcher string|(fun(...: string): any)|project_config.MatcherNode|project_config.Matcher[]
+
+--- A stage made by one of `nvim-project-config.stages.*`.
+---@class project_config.NativeStage
 ---@field stage "walk"|"detect"|"find_files"|"execute"
 ---@field direction? "up"|"down"
----@field matcher? project_config.Matcher
+---@field matcher? project_config.MatcherNode
+---@field on_match? fun(ctx: project_config.Context, dir: string): boolean?
 ---@field override? boolean
 ---@field extensions? string[]
----@field router? table<string, project_config.FileRunner|project_config.FileRunner[]>
+---@field finder? fun(ctx: project_config.Context): string[]
+---@field router? table<string, project_config.FileRunner[]> by kind, without the dot
+---@field routes? project_config.Route[] tried first, in this order
+
+--- A function of the user's: takes items with `rx()` until `pipeline.DONE`, sends items with `tx(item)`.
+---@alias project_config.StageFunction fun(ctx: project_config.Context, rx: project_config.Receiver, tx: project_config.Sender)
+
+---@alias project_config.Stage project_config.NativeStage|project_config.StageFunction
+
+---@class project_config.Receiver
+---@field recv fun(): any the next item, or `pipeline.DONE`
+---@overload fun(): any
+
+---@class project_config.Sender
+---@field send fun(item: any): boolean false if nobody takes it any more
+---@overload fun(item: any): boolean
 
 ---@alias project_config.FileRunner fun(ctx: project_config.Context, path: string)
+
+--- Files whose name matches go to these executors.
+---@class project_config.Route
+---@field matcher project_config.MatcherNode
+---@field runners project_config.FileRunner[]
+
+--- By extension (`lua` or `.lua`) an executor or a list of them; in the list part `{ matcher, executor or list }`, tried first.
+---@alias project_config.Router table<string|integer, project_config.FileRunner|project_config.FileRunner[]|table>

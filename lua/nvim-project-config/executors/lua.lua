@@ -1,4 +1,6 @@
 --- Runs Lua files from the bytes that were read and checked.
+---
+--- `run.lua` hands them over; whoever else calls it gets those of the load that runs, or what the file cache has (`planned.lua`).
 
 --- Parsed when something has gone wrong.
 local function errors()
@@ -40,9 +42,10 @@ end
 
 --- Runs one file; a function that it returns is called with the context. Raises an error with path and line.
 ---@param ctx project_config.Context
----@param path string
----@param content string
+---@param path string absolute
+---@param content? string
 return function(ctx, path, content)
+  content = content or require("nvim-project-config.planned").content("lua", ctx, path)
   local result = compile(path, content)()
   if type(result) == "function" then
     result(ctx)

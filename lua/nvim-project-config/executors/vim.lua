@@ -18,10 +18,24 @@ local function line_of(throwpoint, path)
 end
 
 --- Sources one file. Raises an error with path and line.
----@param _ project_config.Context
----@param path string
-return function(_, path)
-  local problem = vim.fn["nvim_project_config#source"](path)
+---@param ctx project_config.Context
+---@param path string absolute
+return function(ctx, path)
+  -- So that what `:lua` in it calls is known to be the load's.
+  local run = require("nvim-project-config.running").run_of[coroutine.running()]
+  if not (run and run.ctx == ctx and type(path) == "string" and path:byte() == 47) then
+    require("nvim-project-config.planned").check("vim", ctx, path)
+  end
+  if run then
+    run.sourcing = true
+  end
+  local called, problem = pcall(vim.fn["nvim_project_config#source"], path)
+  if run then
+    run.sourcing = false
+  end
+  if not called then
+    error(problem, 0)
+  end
   if problem[1] then
     local line = line_of(problem[2], path)
     local place = line and ("%s:%d"):format(path, line) or path

@@ -5,11 +5,12 @@
 ---@field matcher? project_config.Matcher only directories that match are passed on
 
 ---@param opts? project_config.WalkOptions
----@return project_config.Stage
+---@return project_config.NativeStage
 return function(opts)
-  local options = require("nvim-project-config.validate").stage("walk", opts, {
+  local constructor = require("nvim-project-config.constructor")
+  local options = constructor.stage("walk", opts, {
     direction = { "up", { "string" }, one_of = { "up", "down" } },
-    matcher = { nil, { "string", "table" } },
+    matcher = constructor.matcher,
   })
   return { stage = "walk", direction = options.direction, matcher = options.matcher }
 end
