@@ -35,7 +35,7 @@ end
 ---@return string[]
 local function environment(home)
   local env = { "PATH=" .. vim.env.PATH, "HOME=" .. home, "LANG=C.UTF-8", "LC_ALL=C.UTF-8" }
-  for _, name in ipairs({ "CI", "FULL", "SEED" }) do
+  for _, name in ipairs({ "CI", "FULL", "SEED", "PLENARY", "NIO", "ASYNC" }) do
     table.insert(env, name .. "=" .. (vim.env[name] or ""))
   end
   for name, dir in pairs({

@@ -177,6 +177,234 @@ describe("a built-in kind", function()
   end)
 end)
 
+describe("a list of executors", function()
+  it("runs one after the other for each file, and ends with the first that fails", function()
+    local w = workspace.new({ config = { ["alpha/a.toml"] = "", ["alpha/b.toml"] = "" } })
+    local child = w:open("alpha", {
+      before = SLOW,
+      setup = [[{ executors = { toml = { run = {
+        function(ctx, path) note("1 " .. vim.fs.basename(path)) end,
+        slow,
+        function(ctx, path) if path:find("a.toml", 1, true) then error("failed") end end,
+        function(ctx, path) note("4 " .. vim.fs.basename(path)) end,
+      } } }, ]] .. ON_LOAD .. "}",
+    })
+    child:lua("assert(load_now())")
+    assert.are.same(
+      { "1 a.toml", "begin a.toml", "end a.toml", "1 b.toml", "begin b.toml", "end b.toml", "4 b.toml", "on_load" },
+      child:lua("return events")
+    )
+    assert.are.equal(w.config_dir .. "/alpha/a.toml", child:lua("return errors[1].file"))
+    child:stop()
+  end)
+
+  it("has to hold functions, at least one", function()
+    local w = workspace.new()
+    local child = w:open("alpha")
+    for run, expected in pairs({
+      ["{}"] = "executors.toml.run: expected function or a list of functions, got an empty table",
+      ["{ a = print }"] = "executors.toml.run: expected function or a list of functions, got another table",
+      ["{ print, 3 }"] = "executors.toml.run[2]: expected function, got number",
+      ["7"] = "executors.toml.run: expected function or a list of functions, got number",
+    }) do
+      local ok, problem =
+        unpack(child:lua(("return { pcall(npc.setup, { executors = { toml = { run = %s } } }) }"):format(run)))
+      assert.is_false(ok)
+      assert.are.equal("nvim-project-config: " .. expected, problem)
+    end
+    child:stop()
+  end)
+end)
+
+describe("an executor", function()
+  local three = { ["alpha/a.toml"] = "", ["alpha/b.toml"] = "", ["alpha/c.toml"] = "" }
+
+  --- What becomes of `a.toml`, whose executor does this; the other files and the load have to be all right.
+  ---@param code string
+  ---@param async boolean
+  ---@return test.Child, test.Workspace
+  local function run(code, async)
+    local w = workspace.new({ config = three })
+    local child = w:open("alpha", {
+      setup = ([[{ executors = { toml = { async = %s, run = function(ctx, path)
+        local name = vim.fs.basename(path)
+        if name == "a.toml" then %s end
+        note(name)
+      end } }, %s }]]):format(async, code, ON_LOAD),
+    })
+    return child, w
+  end
+
+  for _, async in ipairs({ false, true }) do
+    local mode = async and " (side by side)" or " (one by one)"
+
+    it("may yield awaitables of anybody's" .. mode, function()
+      -- As plenary.async has them: the function, where its callback goes, its arguments.
+      local child = run(
+        [[
+          local answer = coroutine.yield(function(a, b, step) vim.schedule(function() step(a .. b) end) end, 3, "x", "y")
+          local at_once = coroutine.yield(function(step) step(1, nil, 3) step("twice") end)
+          local stat = coroutine.yield(function(step)
+            vim.uv.fs_stat("/", function(_, stat) step(stat) end)
+          end)
+          note({ answer, at_once, stat.type, vim.in_fast_event(), vim.fn.exists("*strlen") })
+        ]],
+        async
+      )
+      child:lua("assert(load_now())")
+      local events = child:lua("return events")
+      assert.are.equal("on_load", table.remove(events))
+      assert.is_true(vim.list_contains(events, "a.toml"))
+      assert.are.same(
+        { "xy", 1, "directory", false, 1 },
+        vim.tbl_filter(function(event)
+          return type(event) == "table"
+        end, events)[1]
+      )
+      assert.are.same({}, child:lua("return errors"))
+      child:stop()
+    end)
+
+    for what, case in pairs({
+      ["yields a number"] = { "coroutine.yield(42)", "yielded a number" },
+      ["yields a table"] = { "coroutine.yield({})", "yielded a table" },
+      ["yields false"] = { "coroutine.yield(false)", "yielded a boolean" },
+      ["yields an awaitable that throws"] = { "coroutine.yield(function() error('leaf') end)", "leaf" },
+      ["yields nonsense after it has waited"] = {
+        "coroutine.yield(function(step) vim.schedule(step) end) coroutine.yield('text')",
+        "yielded a string",
+      },
+    }) do
+      it(what .. ": an error for its file, and the rest runs" .. mode, function()
+        local child, w = run(case[1], async)
+        child:lua("assert(load_now())")
+        assert.are.same({ "b.toml", "c.toml", "on_load" }, child:lua("return events"))
+        local errors = child:lua("return errors")
+        assert.are.equal(1, #errors)
+        local path = w.config_dir .. "/alpha/a.toml"
+        assert.are.same({ "runtime", path }, { errors[1].code, errors[1].file })
+        assert.are.equal(path .. ": ", errors[1].message:sub(1, #path + 2))
+        assert.is_truthy(errors[1].message:find(case[2], 1, true), errors[1].message)
+        -- Again, with nothing left over from the first time.
+        child:lua("_G.events = {}; assert(load_now())")
+        assert.are.same({ "b.toml", "c.toml", "on_load" }, child:lua("return events"))
+        child:stop()
+      end)
+    end
+
+    it("that was given up and is resumed later changes nothing" .. mode, function()
+      local child = run("_G.left = coroutine.running() coroutine.yield(42) note('woken')", async)
+      child:lua([[
+        assert(load_now())
+        _G.events = {}
+        local ok, problem = coroutine.resume(left)
+        note(ok) note(problem)
+        idle()
+      ]])
+      local events = child:lua("return events")
+      assert.are.same({ "woken", "a.toml", true }, { events[1], events[2], events[3] })
+      assert.are.equal(3, #events)
+      assert.are.equal(1, #child:lua("return errors"))
+      assert.are.equal(3, child:lua("return #npc.ctx._report.files"))
+      child:stop()
+    end)
+
+    it("that is never resumed holds the load until it is cleared" .. mode, function()
+      local child = run("coroutine.yield()", async)
+      child:lua("npc.load(function(ctx, err) note({ ctx ~= nil, err and err.code }) end) idle()")
+      assert.are.same(async and { "b.toml", "c.toml" } or {}, child:lua("return events"))
+      child:lua("_G.events = {} npc.clear()")
+      child:wait("events[1]")
+      assert.are.same({ { false, "cancelled" } }, child:lua("return events"))
+      assert.are.same({}, child:lua("return errors"))
+      child:stop()
+    end)
+  end
+
+  it("is timed, and its failure noted", function()
+    local w = workspace.new({ config = three })
+    local child = w:open("alpha", {
+      setup = [[{ executors = { toml = { run = function(ctx, path)
+        if path:find("b.toml", 1, true) then error("failed") end
+        if path:find("c.toml", 1, true) then vim.wait(30) end
+      end } } }]],
+    })
+    local files = child:lua("return load_now()._report.files")
+    assert.are.same({ vim.NIL, true, vim.NIL }, {
+      files[1].failed or vim.NIL,
+      files[2].failed or vim.NIL,
+      files[3].failed or vim.NIL,
+    })
+    assert.is_true(files[1].ms > 0 and files[1].ms < files[3].ms and files[3].ms >= 30)
+    child:stop()
+  end)
+
+  it("gets context and path, and nothing else", function()
+    local w =
+      workspace.new({ config = { ["alpha.lua"] = "", ["alpha.vim"] = "", ["alpha.toml"] = "", ["alpha.json"] = "{}" } })
+    local child = w:open("alpha", {
+      before = "function _G.count(...) note(select('#', ...)) end",
+      setup = "{ executors = { lua = { run = count }, vim = { run = count }, toml = { run = count }, json = { run = count } } }",
+    })
+    child:lua("load_now()")
+    assert.are.same({ 2, 2, 2, 2 }, child:lua("return events"))
+    child:stop()
+  end)
+end)
+
+describe("a router", function()
+  local function stages(router)
+    return ([[{ pipeline = {
+      require("nvim-project-config.stages.walk")(), require("nvim-project-config.stages.detect")(),
+      require("nvim-project-config.stages.find_files")(),
+      require("nvim-project-config.stages.execute")({ router = %s }),
+    } }]]):format(router)
+  end
+
+  it("names executors by extension, before those of the options", function()
+    local w = workspace.new({
+      config = {
+        ["alpha.lua"] = "note('file')",
+        ["alpha.toml"] = "",
+        ["alpha.cfg"] = "",
+        ["alpha.vim"] = "lua note('vim')",
+      },
+    })
+    local child = w:open("alpha", {
+      setup = stages([[{
+        toml = function(_, path) note("toml " .. vim.fs.basename(path)) end,
+        [".cfg"] = { function() note("cfg 1") end, function() note("cfg 2") end },
+        lua = { function() note("before") end, require("nvim-project-config.executors.lua") },
+      }]]),
+    })
+    child:lua("load_now()")
+    assert.are.same({ "before", "file", "vim", "cfg 1", "cfg 2", "toml alpha.toml" }, child:lua("return events"))
+    child:stop()
+  end)
+
+  it("tries its list part first, in its order, on the file's name", function()
+    local w = workspace.new({
+      config = {
+        ["alpha/a.lua"] = "note('a')",
+        ["alpha/b.lua"] = "note('b')",
+        ["alpha/c.lua"] = "note('c')",
+        ["alpha/x.json"] = '{"x": 1}',
+        ["alpha/y.json"] = '{"x": 2}',
+      },
+    })
+    local child = w:open("alpha", {
+      setup = stages([[{
+        { "b.lua", function() note("only b") end },
+        { { "b.lua", "c.lua" }, { function() note("first") end, require("nvim-project-config.executors.lua") } },
+        { "x.json", function(ctx) note({ "x", ctx.json.x }) end },
+      }]]),
+    })
+    child:lua("load_now()")
+    assert.are.same({ { "x", 2 }, "a", "only b", "first", "c" }, child:lua("return events"))
+    child:stop()
+  end)
+end)
+
 describe("the load", function()
   it("waits as long as the user's code takes: deadlines are for disks", function()
     local w = workspace.new({ config = { ["alpha.toml"] = "" } })

@@ -20,7 +20,7 @@ local cases = {
   { "{ executors = true }", "executors", "table", "boolean" },
   { "{ executors = { lua = print } }", "executors.lua", "table", "function" },
   { "{ executors = { lua = { async = 1 } } }", "executors.lua.async", "boolean", "number" },
-  { "{ executors = { toml = { run = 'x' } } }", "executors.toml.run", "function", "string" },
+  { "{ executors = { toml = { run = 'x' } } }", "executors.toml.run", "function or a list of functions", "string" },
   { "{ loading = 'startup' }", "loading", "table", "string" },
   { "{ loading = { on = true } }", "loading.on", "string", "boolean" },
   { "{ loading = { start_dir = {} } }", "loading.start_dir", "string", "table" },

@@ -98,6 +98,16 @@ describe("detect", function()
     assert.are.same({ "outer", w.work .. "/outer", true }, { result.name, result.root, result.json.outer })
   end)
 
+  it("with override and without a matcher has the rules decide instead of an earlier stage", function()
+    local w = workspace.new({ work = WORK, config = CONFIG })
+    local stages = '{ walk(), detect({ matcher = ".marker" }), detect({ override = %s }), find_files(), execute() }'
+    assert.are.equal("inner", load(w, "outer/inner/src/deep", stages:format("false")).name)
+    assert.are.equal("outer/inner", load(w, "outer/inner/src/deep", stages:format("true")).name)
+    local asked = stages:gsub('".marker"', 'function(dir) return vim.fs.basename(dir) == "inner" end')
+    assert.are.equal("inner", load(w, "outer/inner/src/deep", asked:format("false")).name)
+    assert.are.equal("outer/inner", load(w, "outer/inner/src/deep", asked:format("true")).name)
+  end)
+
   it("takes a list of names for any of them", function()
     local w = workspace.new({ work = WORK, config = CONFIG })
     local result =

@@ -184,3 +184,25 @@ describe("waiting outside a file", function()
     child:stop()
   end)
 end)
+
+describe("a condition that looks at ctx.json", function()
+  it("lets the loop turn, so that it can come true", function()
+    local w = workspace.new({ config = { ["alpha.json"] = '{ "starts": 4 }' } })
+    local child = w:open("alpha")
+    local result = child:lua([[
+      load_now()
+      npc.update("starts", function(old) return old + 1 end)
+      local ticks, timer = 0, vim.uv.new_timer()
+      timer:start(0, 1, function() ticks = ticks + 1 end)
+      local saved = vim.wait(8000, function() return npc.ctx.json.starts == 5 end, 20)
+      npc.ctx.json.later = true
+      local loaded
+      npc.load(function(ctx) loaded = ctx end)
+      local seen = vim.wait(8000, function() return loaded and npc.ctx.json.later and ticks > 2 end)
+      timer:close()
+      return { saved, seen }
+    ]])
+    assert.are.same({ true, true }, result)
+    child:stop()
+  end)
+end)

@@ -53,6 +53,12 @@ function M.hang()
   return { "python3", HANG }
 end
 
+--- Makes every opening of a file that is opened with care (O_NONBLOCK) hang for good; otherwise as `hang`.
+---@return string[] through for a child editor
+function M.hang_reads()
+  return { "python3", HANG, "--reads" }
+end
+
 ---@class test.Tracer
 ---@field log string path of what strace has written
 ---@field private process vim.SystemObj
