@@ -38,19 +38,23 @@ end
 ---@param cwd string
 ---@param args string[]
 ---@param more? table<string, string> environment
+---@param through? string[] a command that runs it, by its full path
 ---@return string stdout, integer began nanoseconds, just before the process was created
-function M.start(home, cwd, args, more)
+function M.start(home, cwd, args, more, through)
   local stdout, stderr = assert(vim.uv.new_pipe()), assert(vim.uv.new_pipe())
   local output, errors = {}, {}
   local open, code, signal = 3, nil, nil
+  local command = vim.list_extend(vim.list_slice(through or {}), { vim.v.progpath })
+  vim.list_extend(command, { "--clean", "--headless", "-n", "-i", "NONE", "--cmd", "set rtp^=" .. root })
+  vim.list_extend(command, args)
   local options = {
-    args = vim.list_extend({ "--clean", "--headless", "-n", "-i", "NONE", "--cmd", "set rtp^=" .. root }, args),
+    args = vim.list_slice(command, 2),
     cwd = cwd,
     env = M.environment(home, more),
     stdio = { nil, stdout, stderr },
   }
   local began = vim.uv.hrtime()
-  local handle, pid = vim.uv.spawn(vim.v.progpath, options, function(exit_code, exit_signal)
+  local handle, pid = vim.uv.spawn(command[1], options, function(exit_code, exit_signal)
     code, signal, open = exit_code, exit_signal, open - 1
   end)
   assert(handle, pid)
@@ -83,11 +87,12 @@ end
 ---@param figure string
 ---@param place bench.Place
 ---@param job? table what JSON can carry
+---@param through? string[] a command that runs it, by its full path
 ---@return any answer
-function M.run(home, figure, place, job)
+function M.run(home, figure, place, job, through)
   job = vim.tbl_extend("force", { figure = figure, place = place }, job or {})
   local bootstrap = ("lua package.path = %q .. package.path; require('benches.child').main()"):format(root .. "/?.lua;")
-  local stdout = M.start(home, place.start_dir, { "-c", bootstrap }, { BENCH_JOB = vim.json.encode(job) })
+  local stdout = M.start(home, place.start_dir, { "-c", bootstrap }, { BENCH_JOB = vim.json.encode(job) }, through)
   return vim.json.decode(stdout)
 end
 

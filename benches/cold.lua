@@ -12,12 +12,13 @@ local PAIRS = 100
 ---@param job { place: bench.Place, side: "plugin"|"floor" }
 ---@return { ns: integer, ran: integer, json: table }
 function M.sample(job)
-  local side = require("benches." .. job.side)
+  local side, place = require("benches." .. job.side), job.place
   if job.side == "plugin" then
-    side.setup(job.place)
+    side.setup(place)
+    place = nil -- It knows it now.
   end
   collectgarbage()
-  local ns, json = side.time(job.place)
+  local ns, json = side.time(place)
   return { ns = ns, ran = vim.g.bench_ran or 0, json = json }
 end
 

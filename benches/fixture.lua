@@ -7,7 +7,9 @@ local RACY_MS = 2500
 
 local CROWD = 20000
 local DEEP_LEVELS = 60
+local FEW_LEVELS = 12
 local MANY_FILES = 1000
+local CACHED_FILES = 100
 local LARGE_BYTES = 10 * 1024 * 1024
 local MEDIUM_BYTES = 1024 * 1024
 
@@ -173,6 +175,15 @@ local SMALL = [[
 }
 ]]
 
+local TOML = [[
+name = "rule %d"
+level = %d
+
+# patterns
+patterns = ["*.ts", "*.tsx"]
+enabled = true
+]]
+
 local MANY = [[
 vim.g.bench_ran = (vim.g.bench_ran or 0) + 1
 local rule = { name = "rule %d", patterns = { "*.ts", "*.tsx" } }
@@ -192,6 +203,8 @@ function M.places(home)
     usual = { start_dir = package .. "/src/components", config_dir = home .. "/config/nvim/projects" },
     crowded = { start_dir = package .. "/src/components", config_dir = home .. "/crowded" },
     deep = { start_dir = package .. ("/d"):rep(DEEP_LEVELS), config_dir = home .. "/config/nvim/projects" },
+    twelve_deep = { start_dir = home .. "/src/few" .. ("/d"):rep(FEW_LEVELS), config_dir = home .. "/few" },
+    routed = { start_dir = plain, config_dir = home .. "/routed" },
     many_files = { start_dir = plain, config_dir = home .. "/many" },
     small = { start_dir = plain, config_dir = home .. "/small" },
     large = { start_dir = plain, config_dir = home .. "/large" },
@@ -221,7 +234,24 @@ function M.build()
   for index = 1, MANY_FILES do
     write(("%s/plain/%04d.lua"):format(places.many_files.config_dir, index), MANY:format(index, index))
   end
+  local few = places.twelve_deep.config_dir
+  mkdir(home .. "/src/few/.git")
+  for _, name in ipairs({ "docs", "src", "tests" }) do
+    mkdir(home .. "/src/few/" .. name)
+  end
+  mkdir(few .. "/few")
+  write(few .. "/few.json", SMALL)
+  write(few .. "/few.lua", LUA:format("few"))
+  write(few .. "/few/more.lua", LUA:format("few.more"))
+  mkdir(places.routed.config_dir .. "/plain")
+  for index = 1, MANY_FILES do
+    write(("%s/plain/%04d.toml"):format(places.routed.config_dir, index), TOML:format(index, index))
+  end
   M.write_small(places.small.config_dir)
+  mkdir(home .. "/cached")
+  for index, path in ipairs(M.cached(home)) do
+    write(path, ("%04d "):format(index):rep(200))
+  end
   write(M.medium(home), packages_json(MEDIUM_BYTES))
   mkdir(places.large.config_dir)
   write(places.large.config_dir .. "/plain.json", packages_json(LARGE_BYTES))
@@ -242,6 +272,17 @@ end
 ---@return string path
 function M.medium(home)
   return home .. "/medium.json"
+end
+
+--- Files of 1 KB that the caches are asked for.
+---@param home string
+---@return string[] paths
+function M.cached(home)
+  local paths = {}
+  for index = 1, CACHED_FILES do
+    paths[index] = ("%s/cached/%03d.txt"):format(home, index)
+  end
+  return paths
 end
 
 --- Waits until what `build` wrote is so old that its time stamps can be trusted.

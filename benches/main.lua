@@ -19,8 +19,8 @@ local stats = require("benches.stats")
 -- trust its time stamps (fixture.settle makes sure).
 -- stylua: ignore
 local names = {
-  "startup", "cold", "scale", "many_files", "stall", "large_load", "warm", "own_time",
-  "one_assignment", "many_assignments", "save_cost", "saves",
+  "startup", "cold", "scale", "many_files", "router", "stall", "large_load", "warm", "own_time", "lua_stage",
+  "one_assignment", "many_assignments", "save_cost", "saves", "cache_get", "cache_parallel", "slow_disk",
 }
 
 -- `print` goes to stderr in `nvim -l`.

@@ -12,9 +12,11 @@ local problem
 
 --- Nothing is loaded yet afterwards; the library is, because `setup` opens it (startup.lua measures that).
 ---@param place bench.Place
-function M.setup(place)
+---@param pipeline? table[]
+function M.setup(place, pipeline)
   require("nvim-project-config").setup({
     config_dir = place.config_dir,
+    pipeline = pipeline,
     loading = { on = "manual", start_dir = place.start_dir },
     on_load = function()
       loaded_at = uv.hrtime()
@@ -26,11 +28,12 @@ function M.setup(place)
 end
 
 --- How long a load takes, in nanoseconds. In a coroutine; it goes on once the plugin has let go of the main loop.
+---@param opts? table options of this load
 ---@return integer elapsed, table json
-function M.time()
+function M.time(opts)
   local co = coroutine.running()
   local began = uv.hrtime()
-  require("nvim-project-config").load(function(ctx, err)
+  require("nvim-project-config").load(opts, function(ctx, err)
     schedule(function()
       assert(coroutine.resume(co, ctx, err))
     end)
@@ -39,6 +42,13 @@ function M.time()
   assert(ctx, err)
   assert(not problem, problem)
   return loaded_at - began, ctx.json
+end
+
+--- Loads, and says when `on_load` was called. As `time`.
+---@return integer
+function M.loaded_at()
+  M.time()
+  return loaded_at
 end
 
 --- Goes on once the main loop has called what was scheduled until now: in the next tick.
