@@ -45,7 +45,7 @@ local function nothing_loaded(ctx)
   local chunks =
     { { "No project is loaded. :ProjectConfig load loads the one you are in, from " .. config_dir_of(ctx) .. "." } }
   if next(loading.runs) then
-    chunks = { { "A load is under way." } }
+    chunks = { { "A load is under way. If your own code keeps it from ending, :ProjectConfig clear ends it." } }
   end
   return chunks
 end
@@ -92,7 +92,7 @@ function M.chunks(ctx)
     line("unsaved", ("%s; %s"):format(table.concat(unsaved.changes, ", "), why), "WarningMsg")
   end
   if next(loading.runs) then
-    line("", "A load is under way.")
+    line("", "A load is under way. If your own code keeps it from ending, :ProjectConfig clear ends it.")
   end
   local cwd = vim.uv.cwd()
   if cwd and not vim.startswith(cwd .. "/", (ctx.project_root:gsub("/$", "")) .. "/") then
