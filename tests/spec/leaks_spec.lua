@@ -272,7 +272,9 @@ describe("an editor that does the same thing many times", function()
         if round % 3 == 0 then
           assert(vim.wait(8000, function() return ran > before end, 1))
         elseif round % 3 == 1 then
-          vim.wait(1)
+          local turned = false
+          vim.schedule(function() turned = true end)
+          assert(vim.wait(8000, function() return turned end, 1))
         end
         npc.clear()
       end)
