@@ -42,6 +42,13 @@ end
 ---@type table<thread, fun(err: project_config.Error)>
 local failures = setmetatable({}, { __mode = "k" })
 
+--- Takes note of a coroutine of ours that was not made by `run`, while it waits; without `fail` it has ended.
+---@param co thread
+---@param fail? fun(err: project_config.Error)
+function M.keep(co, fail)
+  failures[co] = fail
+end
+
 --- Yields until the awaitable answers, and returns what it answered. Only inside a coroutine.
 ---@param awaitable fun(step: fun(...): any)
 ---@return any ...

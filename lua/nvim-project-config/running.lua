@@ -88,28 +88,36 @@ end
 ---@param on_end fun(ok: boolean, err: any)
 ---@param ... any
 function M.start_hook(ctx, hook, on_end, ...)
-  local arguments, count, has_ended = { ... }, select("#", ...), false
+  local arguments, count, has_ended, await = { ... }, select("#", ...), false, nil
+  local co ---@type thread
   local function finish(...)
     if not has_ended then
       has_ended = true
+      if await then
+        await.keep(co, nil)
+      end
       on_end(...)
     end
   end
-  local co = coroutine.create(function()
+  co = coroutine.create(function()
     finish(xpcall(hook, thrown, unpack(arguments, 1, count)))
   end)
   hooks[co] = { ctx = ctx }
   entered[#entered + 1] = hooks[co]
   local result = { coroutine.resume(co) }
   entered[#entered] = nil
-  if not result[1] or result[2] ~= nil then
-    require("nvim-project-config.await").follow(co, function(err)
-      if has_ended then
-        error(err.message, 0) -- thrown by `on_end`
-      end
-      finish(false, err)
-    end, unpack(result, 1, table.maxn(result)))
+  if result[1] and coroutine.status(co) == "dead" then
+    return -- as nearly all do: without anything parsed for it
   end
+  await = require("nvim-project-config.await")
+  local function fail(err)
+    if has_ended then
+      error(err.message, 0) -- thrown by `on_end`
+    end
+    finish(false, err)
+  end
+  await.keep(co, fail)
+  await.follow(co, fail, unpack(result, 1, table.maxn(result)))
 end
 
 --- Calls a hook within a coroutine, which a hook that yields must not hold back.
