@@ -708,7 +708,8 @@ describe("a fast stage is held back by a slow one", function()
   end)
 
   it("across native stages, within what they hold", function()
-    -- Batches of 64: one in each function's channel, two in each channel of the library, and one on its way into each of the two stages.
+    -- Batches of 64: what the first function has sent, two on their way to the native stage (BATCHES in engine/src/pipeline/mixed.rs), the one it
+    -- looks at, two behind it, and one that has arrived at the last function: the next is fetched when that is used up.
     local _, child = load([[{
       function(_, rx, tx)
         local dir = rx()
@@ -730,7 +731,7 @@ describe("a fast stage is held back by a slow one", function()
     }]])
     local sent, ahead, taken = unpack(child:lua("return { sent, ahead, taken }"))
     assert.are.same({ 5000, 5000 }, { sent, taken })
-    assert.is_true(ahead <= 8 * 64, ("it was %d items ahead"):format(ahead))
+    assert.is_true(ahead <= 7 * 64, ("it was %d items ahead"):format(ahead))
     child:stop()
   end)
 end)
