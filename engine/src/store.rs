@@ -190,13 +190,27 @@ enum Beside {
     Lock,
 }
 
+impl Beside {
+    const ALL: [Self; 3] = [Self::Temporary, Self::Backup, Self::Lock];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Temporary => ".npc-tmp",
+            Self::Backup => ".npc-backup",
+            Self::Lock => ".npc-lock",
+        }
+    }
+}
+
+/// Whether a file of this name is one that saves keep beside their target.
+pub(crate) fn is_beside(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.starts_with(b".") && Beside::ALL.iter().any(|which| name.ends_with(which.suffix().as_bytes()))
+}
+
 /// The one name of this hidden file beside the file `name`.
 fn beside(name: &OsStr, which: Beside) -> OsString {
-    let suffix = match which {
-        Beside::Temporary => ".npc-tmp",
-        Beside::Backup => ".npc-backup",
-        Beside::Lock => ".npc-lock",
-    };
+    let suffix = which.suffix();
     let mut hidden = OsString::from(".");
     if 1 + name.len() + suffix.len() <= LONGEST_NAME {
         hidden.push(name);
