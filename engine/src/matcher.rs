@@ -4,6 +4,7 @@
 //! can answer is a [`Leaf`]; a matcher says which leaves matter ([`Verdict::Open`]), and somebody else asks them.
 
 use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use globset::{GlobBuilder, GlobMatcher};
 
@@ -16,6 +17,10 @@ pub enum Matcher {
     Literal(OsString),
     /// A directory that holds an entry whose name has this form; a file whose name has it.
     Glob(Glob),
+    /// The directory with exactly this absolute path.
+    Path(PathBuf),
+    /// A directory whose absolute path has this form.
+    PathGlob(Glob),
     /// At least one of these matches.
     Any(Vec<Matcher>),
     /// All of these match.
@@ -44,6 +49,10 @@ pub struct Glob(GlobMatcher);
 
 /// The names that a matcher is asked about: the entries of a directory, or a file's own one.
 pub trait Names {
+    /// The absolute path of the directory whose entries they are.
+    fn path(&self) -> Option<&Path> {
+        None
+    }
     /// Whether one of them is exactly this.
     fn holds(&self, name: &OsStr) -> bool;
     /// Whether the condition holds for one of them.
@@ -111,6 +120,8 @@ impl Matcher {
         match self {
             Self::Literal(name) => whether(names.holds(name)),
             Self::Glob(glob) => whether(names.any(&mut |name| glob.is_match(name))),
+            Self::Path(path) => whether(names.path() == Some(path)),
+            Self::PathGlob(glob) => whether(names.path().is_some_and(|path| glob.is_match(path.as_os_str()))),
             Self::Any(matchers) | Self::Priority(matchers) => {
                 Self::judge_until(matchers, names, &Verdict::Yes, Matcher::Any)
             }
@@ -164,12 +175,41 @@ impl Matcher {
 
     fn each_leaf(&self, visit: &mut dyn FnMut(Leaf)) {
         match self {
-            Self::Literal(_) | Self::Glob(_) => {}
+            Self::Literal(_) | Self::Glob(_) | Self::Path(_) | Self::PathGlob(_) => {}
             Self::Any(matchers) | Self::All(matchers) | Self::Priority(matchers) => {
                 matchers.iter().for_each(|matcher| matcher.each_leaf(visit));
             }
             Self::Not(matcher) => matcher.each_leaf(visit),
             Self::Leaf(leaf) => visit(*leaf),
+        }
+    }
+
+    /// Whether it is about paths in this directory.
+    pub(crate) fn has_paths_in(&self, directory: &Path) -> bool {
+        match self {
+            Self::Path(path) => path.starts_with(directory),
+            Self::PathGlob(glob) => Path::new(glob.text()).starts_with(directory),
+            Self::Any(matchers) | Self::All(matchers) | Self::Priority(matchers) => {
+                matchers.iter().any(|matcher| matcher.has_paths_in(directory))
+            }
+            Self::Not(matcher) => matcher.has_paths_in(directory),
+            Self::Literal(_) | Self::Glob(_) | Self::Leaf(_) => false,
+        }
+    }
+
+    /// The same of paths that lie in the directory `to` instead of `from`.
+    pub(crate) fn moved(&self, from: &Path, to: &Path) -> Self {
+        let all = |matchers: &[Self]| matchers.iter().map(|matcher| matcher.moved(from, to)).collect();
+        match self {
+            Self::Path(path) => {
+                Self::Path(path.strip_prefix(from).map_or_else(|_| path.clone(), |below| to.join(below)))
+            }
+            Self::PathGlob(glob) => Self::PathGlob(glob.moved(from, to).unwrap_or_else(|| glob.clone())),
+            Self::Any(matchers) => Self::Any(all(matchers)),
+            Self::All(matchers) => Self::All(all(matchers)),
+            Self::Priority(matchers) => Self::Priority(all(matchers)),
+            Self::Not(matcher) => Self::Not(Box::new(matcher.moved(from, to))),
+            Self::Literal(_) | Self::Glob(_) | Self::Leaf(_) => self.clone(),
         }
     }
 
@@ -180,7 +220,7 @@ impl Matcher {
             Self::Not(matcher) => !matcher.settle(answer),
             Self::All(matchers) => matchers.iter().all(|matcher| matcher.settle(answer)),
             Self::Any(matchers) | Self::Priority(matchers) => matchers.iter().any(|matcher| matcher.settle(answer)),
-            Self::Literal(_) | Self::Glob(_) => false,
+            Self::Literal(_) | Self::Glob(_) | Self::Path(_) | Self::PathGlob(_) => false,
         }
     }
 }
@@ -197,6 +237,13 @@ impl Glob {
                 Err(ErrorKind::InvalidArgument(format!("the glob '{text}' is not valid: {}", error.kind())).into())
             }
         }
+    }
+
+    /// The same form below another directory; `None` where it is not below `from`.
+    fn moved(&self, from: &Path, to: &Path) -> Option<Self> {
+        let below = Path::new(self.text()).strip_prefix(from).ok()?;
+        let to = globset::escape(to.to_str()?);
+        Self::new(&format!("{}/{}", to.trim_end_matches('/'), below.to_str()?)).ok()
     }
 
     /// Its text.

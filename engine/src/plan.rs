@@ -10,6 +10,7 @@ use std::time::Duration;
 use crate::error::{Error, ErrorKind};
 use crate::file_cache::FileEntry;
 use crate::json::{self, Value};
+use crate::name::ProjectName;
 use crate::pipeline::Kind;
 
 /// So many problems are told one by one: each is a message to the user.
@@ -68,6 +69,12 @@ pub struct Plan {
     pub start_dir: PathBuf,
     /// The nest of projects, outermost first; never empty. The last one is *the* project.
     pub projects: Vec<Project>,
+    /// Whether the outermost project has its name from [`crate::pipeline::Naming::names`].
+    pub named: bool,
+    /// Whether nothing was found, and the start directory is the project only because of that.
+    pub fallback: bool,
+    /// Whether the start, of which only the nearest directory was asked for, lies in `config_dir`.
+    pub is_configuration: bool,
     /// The project's own file without its extension: `<config_dir>/<encoded name>`.
     pub stem: PathBuf,
     /// The files in the order in which they run: by kind, then outermost project first, own file before directory, byte order.
@@ -94,6 +101,23 @@ impl Plan {
     /// *The* project: the innermost one.
     pub fn project(&self) -> &Project {
         self.projects.last().expect("a plan is only made with at least one project")
+    }
+
+    /// Where files of its projects lie beside those at the top of `config_dir`.
+    pub fn directories(&self, config_dir: &Path) -> Vec<PathBuf> {
+        let directory = |project: &Project| {
+            // No component holds a slash.
+            let name = Path::new(&project.name);
+            Some(config_dir.join(ProjectName::from_components(name.iter()).ok()?.directory()))
+        };
+        self.projects.iter().filter_map(directory).collect()
+    }
+
+    /// The files that it knows of: those that run or are merged, those whose former state is, and those with which something is wrong.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        let files = self.files.iter().map(|file| &*file.path);
+        let merged = self.json_sources.iter().map(|source| &*source.entry.path);
+        files.chain(merged).chain(self.problems.iter().filter_map(Error::path))
     }
 
     /// The kind of one of its files.

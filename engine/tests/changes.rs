@@ -61,12 +61,14 @@ impl Scene {
         let kind = Kind { name: "lua".into(), extensions: vec![".lua".into()], merged: false };
         let request = Request {
             start_dir: self.at("src/start"),
+            near: false,
             config_dir: self.at("config"),
             stages: Stage::default_pipeline(),
             kinds: vec![kind],
             limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
             timeout: Duration::from_secs(60),
             home: None,
+            naming: Default::default(),
         };
         let plan = self.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).unwrap();
         assert!(plan.problems.is_empty(), "{:?}", plan.problems);

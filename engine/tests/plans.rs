@@ -16,10 +16,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::file_cache::FileCache;
-use engine::matcher::Matcher;
+use engine::matcher::{Glob, Matcher};
+use engine::name::ProjectName;
 use engine::open::Limits;
 use engine::pipeline::host::NoHost;
-use engine::pipeline::{Detect, Direction, Engine, Kind, Request, Stage};
+use engine::pipeline::{Detect, Direction, Engine, Kind, NameFrom, Naming, Request, Stage};
 use engine::plan::Plan;
 
 const EXPECTED: &str = "== plan";
@@ -74,6 +75,10 @@ fn a_name_of_255_bytes_has_files_too() {
 /// dir ! 777           the mode of what has been made
 /// start = dir         where the walk begins
 /// home = dir          the home directory
+/// stop_at = dir dir   where the walk ends
+/// exclude = a|/dir    names that a directory holds, and directories, that are no project
+/// names = dir>name    what the project in a directory is called
+/// named = remote      after the repository's remote
 /// stages = …          names, see `stages`
 /// ```
 ///
@@ -92,6 +97,7 @@ fn plan_described_by(description: &str) -> String {
     let request = Request {
         start_dir: root.join(unescape(settings["start"])),
         home: settings.get("home").map(|home| root.join(home)),
+        naming: naming(&root, &settings),
         stages: settings.get("stages").map_or_else(Stage::default_pipeline, |stages| stages_called(stages)),
         ..request(&root)
     };
@@ -121,6 +127,30 @@ fn make(root: &Path, line: &str) {
         fs::create_dir_all(at(directory)).unwrap();
     } else {
         fs::write(at(line), "").unwrap();
+    }
+}
+
+fn naming(root: &Path, settings: &BTreeMap<&str, &str>) -> Naming {
+    let words = |key: &str| settings.get(key).map(|text| text.split_whitespace());
+    let path = |word: &str| match word.strip_prefix('/') {
+        Some("") => PathBuf::from("/"),
+        Some(below) => root.join(below),
+        None => root.join(word),
+    };
+    let condition = |word: &str| match word.starts_with('/') {
+        true if word.contains('*') => Matcher::PathGlob(Glob::new(path(word).to_str().unwrap()).unwrap()),
+        true => Matcher::Path(path(word)),
+        false => Matcher::Literal(word.into()),
+    };
+    let given = |word: &str| {
+        let (dir, name) = word.split_once('>').unwrap();
+        (path(dir), ProjectName::from_components(name.split('/').map(OsStr::new)).unwrap())
+    };
+    Naming {
+        from: settings.get("named").map_or(NameFrom::Directory, |_| NameFrom::Remote),
+        names: words("names").map(|words| words.map(given).collect()).unwrap_or_default(),
+        exclude: words("exclude").map(|words| Matcher::Any(words.map(condition).collect())),
+        stop_at: words("stop_at").map(|words| words.map(path).collect()),
     }
 }
 
@@ -157,12 +187,14 @@ fn request(root: &Path) -> Request {
     };
     Request {
         start_dir: root.to_path_buf(),
+        near: false,
         config_dir: root.join("config"),
         stages: Stage::default_pipeline(),
         kinds: vec![kind("json", &[".json", ".jsonc"]), kind("lua", &[".lua"]), kind("vim", &[".vim"])],
         limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
         timeout: Duration::from_secs(60),
         home: None,
+        naming: Default::default(),
     }
 }
 

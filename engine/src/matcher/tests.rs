@@ -117,6 +117,7 @@ mod laws {
         match matcher {
             Matcher::Literal(name) => names.holds(name),
             Matcher::Glob(glob) => names.0.iter().any(|name| glob.is_match(OsStr::new(name))),
+            Matcher::Path(_) | Matcher::PathGlob(_) => false,
             Matcher::Any(list) | Matcher::Priority(list) => list.iter().any(of),
             Matcher::All(list) => list.iter().all(of),
             Matcher::Not(matcher) => !of(matcher),

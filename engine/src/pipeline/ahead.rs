@@ -11,6 +11,7 @@ use std::sync::Arc;
 use super::aside::{self, Aside};
 use super::calls::Look;
 use super::directory::{Directory, Handle};
+use super::stops::Stops;
 use super::{Direction, Job, Stage, Stop};
 use crate::open::ConfigDir;
 
@@ -47,6 +48,7 @@ pub(super) struct Levels {
     start: Handle,
     /// The lowest level that has not been begun, and its path.
     next: Option<(usize, PathBuf)>,
+    stops: Stops,
     begun: VecDeque<Aside<Directory>>,
 }
 
@@ -58,15 +60,16 @@ impl fmt::Debug for Levels {
 
 impl Levels {
     fn begin(job: &Arc<Job>, start: &Path, opened: &Handle) -> Self {
-        let next = start.parent().map(|parent| (1, parent.to_path_buf()));
-        let mut levels = Self { job: Arc::clone(job), start: opened.clone(), next, begun: VecDeque::new() };
+        let stops = Stops::of(&job.request, start);
+        let next = (!stops.ends_before(start)).then(|| stops.above(start)).flatten().map(|above| (1, above));
+        let mut levels = Self { job: Arc::clone(job), start: opened.clone(), next, stops, begun: VecDeque::new() };
         while levels.begun.len() < aside::MOST && levels.begin_next() {}
         levels
     }
 
     fn begin_next(&mut self) -> bool {
         let Some((level, path)) = self.next.take() else { return false };
-        self.next = path.parent().map(Path::to_path_buf).map(|parent| (level + 1, parent));
+        self.next = self.stops.above(&path).map(|above| (level + 1, above));
         let start = self.start.clone();
         self.begun.push_back(Aside::begin(&self.job, path.clone(), move |job, later| {
             let directory = Directory::above(&start, level, path, job.known(), job.pace.takes_fingerprints(), later);

@@ -1,18 +1,20 @@
-//! The second stage: which of the walked directories are the project's roots, and what the projects are called.
+//! The second stage: which of the walked directories are the project's roots.
 //!
-//! It decides from the names that `walk` found; only a linked worktree's name is read from disk (`worktree`). A user's own
-//! condition makes one project; the default rule makes a nest of them, a repository and its packages.
+//! It decides from the names that `walk` found; only a linked worktree's name is read from disk ([`crate::repository`]). A user's own
+//! condition makes one project; the default rule makes a nest of them, a repository and its packages. What they are called is
+//! `naming`'s.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use super::calls::Look;
 use super::directory::Directory;
+use super::naming::Found;
 use super::walk::{Dirs, is_foreign};
-use super::{Detect, Stop, worktree};
-use crate::error::Result;
+use super::{Detect, Job, Stop};
 use crate::name::ProjectName;
 use crate::plan::Project;
+use crate::repository;
 
 /// Entries that make a directory a repository.
 pub(super) const VCS_MARKERS: [&str; 4] = [GIT, ".hg", ".svn", ".jj"];
@@ -53,6 +55,10 @@ pub(super) struct Nest {
     pub(super) levels: Vec<Level>,
     /// Whether the outermost one is a repository, in which directories with a manifest are projects of their own.
     pub(super) has_packages: bool,
+    /// Whether the user has given the outermost one its name.
+    pub(super) named: bool,
+    /// Whether nothing was found, and the start directory is the project.
+    pub(super) fallback: bool,
 }
 
 /// One project of the nest.
@@ -68,21 +74,8 @@ impl Level {
     }
 }
 
-impl Nest {
-    /// One project named after its directory.
-    pub(super) fn single(root: &Path) -> Result<Self> {
-        let level = Level { root: root.to_path_buf(), name: ProjectName::from_components([own_name(root)])? };
-        Ok(Self { levels: vec![level], has_packages: false })
-    }
-}
-
 /// Applies one detect stage. `None`: no project found, what was detected before stays.
-pub(super) fn detect(
-    detect: &Detect,
-    dirs: &mut Dirs<'_>,
-    look: &Look,
-    home: Option<&Path>,
-) -> Result<Option<Nest>, Stop> {
+pub(super) fn detect(detect: &Detect, dirs: &mut Dirs<'_>, job: &Job, look: &Look) -> Result<Option<Found>, Stop> {
     match detect {
         Detect::Default { .. } => {
             let marked = marked(dirs)?;
@@ -90,14 +83,13 @@ pub(super) fn detect(
                 Some(root) => {
                     let main_checkout = match marked.is_main_checkout {
                         true => None,
-                        false => worktree::name_of_main_checkout(root, look)?,
+                        false => repository::name_of_main_checkout(root, look)?,
                     };
-                    Ok(Some(repository(root, main_checkout.as_deref(), &marked.manifests)?))
+                    Ok(Some(repository(root, main_checkout, &marked.manifests)))
                 }
-                None => match nearest_manifest(&marked.buildable, look, home)? {
-                    Some(root) => Ok(Some(Nest::single(root)?)),
-                    None => Ok(None),
-                },
+                None => {
+                    Ok(nearest_manifest(&marked.buildable, job, look)?.map(|root| Found::single(root.to_path_buf())))
+                }
             }
         }
         Detect::Matching { matcher, override_ } => {
@@ -105,8 +97,9 @@ pub(super) fn detect(
                 let mut root = None;
                 let mut index = 0;
                 while let Some(directory) = dirs.get(index)? {
-                    if matcher.matches(directory) {
-                        root = Some(directory.path.clone());
+                    let path = matcher.matches(directory).then(|| directory.path.clone());
+                    if path.is_some() && dirs.admits(index)? {
+                        root = path;
                         if !override_ {
                             break;
                         }
@@ -114,7 +107,7 @@ pub(super) fn detect(
                     index += 1;
                 }
                 if let Some(root) = root {
-                    return Ok(Some(Nest::single(&root)?));
+                    return Ok(Some(Found::single(root)));
                 }
             }
             Ok(None)
@@ -137,18 +130,23 @@ fn marked(dirs: &mut Dirs<'_>) -> Result<Marked, Stop> {
     let mut marked = Marked { repository: None, is_main_checkout: false, manifests: Vec::new(), buildable: Vec::new() };
     let mut index = 0;
     while let Some(directory) = dirs.get(index)? {
-        match Marks::of(directory) {
-            Marks::Repository { is_main_checkout } => {
-                marked.repository = Some(directory.path.clone());
-                marked.is_main_checkout = is_main_checkout;
-                break;
+        let marks = Marks::of(directory);
+        if marks != Marks::Nothing {
+            let path = directory.path.clone();
+            match marks {
+                _ if !dirs.admits(index)? => {}
+                Marks::Repository { is_main_checkout } => {
+                    marked.repository = Some(path);
+                    marked.is_main_checkout = is_main_checkout;
+                    break;
+                }
+                Marks::Manifest => {
+                    marked.manifests.push(path.clone());
+                    marked.buildable.push(path);
+                }
+                Marks::Makefile => marked.buildable.push(path),
+                Marks::Nothing => {}
             }
-            Marks::Manifest => {
-                marked.manifests.push(directory.path.clone());
-                marked.buildable.push(directory.path.clone());
-            }
-            Marks::Makefile => marked.buildable.push(directory.path.clone()),
-            Marks::Nothing => {}
         }
         index += 1;
     }
@@ -182,30 +180,20 @@ impl Marks {
 }
 
 /// The repository and, nested in it, its packages on the way to the start directory.
-pub(super) fn repository(root: &Path, main_checkout: Option<&OsStr>, manifests: &[PathBuf]) -> Result<Nest> {
-    let name = ProjectName::from_components([main_checkout.unwrap_or_else(|| own_name(root))])?;
-    let mut levels = vec![Level { root: root.to_path_buf(), name: name.clone() }];
-    let mut name = name;
-    for package in manifests.iter().rev().filter(|package| is_own_code(root, package)) {
-        name = name.child(own_name(package))?;
-        levels.push(Level { root: package.clone(), name: name.clone() });
-    }
-    Ok(Nest { levels, has_packages: true })
+pub(super) fn repository(root: &Path, main_checkout: Option<OsString>, manifests: &[PathBuf]) -> Found {
+    let mut roots = vec![root.to_path_buf()];
+    roots.extend(manifests.iter().rev().filter(|package| is_own_code(root, package)).cloned());
+    Found { roots, main_checkout, has_packages: true, fallback: false }
 }
 
 /// Without a repository: the nearest directory with a manifest or a Makefile.
-fn nearest_manifest<'m>(buildable: &'m [PathBuf], look: &Look, home: Option<&Path>) -> Result<Option<&'m Path>, Stop> {
-    let home = match home {
-        Some(home) if !buildable.is_empty() => Some(resolved_home(home, look)?),
+fn nearest_manifest<'m>(buildable: &'m [PathBuf], job: &Job, look: &Look) -> Result<Option<&'m Path>, Stop> {
+    let home = match &job.request.home {
+        // Where the walk ends before it by its spelling, it is not among them.
+        Some(home) if !buildable.is_empty() => Some(job.memory.home.resolved(home, look)?),
         _ => None,
     };
     Ok(nearest_own(buildable, home.as_deref()))
-}
-
-/// The user's home directory as a walk comes across it.
-pub(super) fn resolved_home(home: &Path, look: &Look) -> Result<PathBuf, Stop> {
-    look.at(home)?;
-    Ok(std::fs::canonicalize(home).unwrap_or_else(|_| home.to_path_buf()))
 }
 
 /// The nearest of these directories, other people's code apart. What is not "other people's" is measured from the outermost
@@ -222,10 +210,4 @@ fn is_own_code(root: &Path, package: &Path) -> bool {
     let Ok(below) = package.strip_prefix(root) else { return false };
     let Some(parents) = below.parent() else { return false };
     !parents.components().any(|component| is_foreign(component.as_os_str()))
-}
-
-/// The name of a directory; that of `/`, which has none, is `.` (no directory can be called that, so the name is nobody
-/// else's).
-fn own_name(root: &Path) -> &OsStr {
-    root.file_name().unwrap_or(OsStr::new("."))
 }

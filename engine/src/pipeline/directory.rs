@@ -267,6 +267,10 @@ impl Directory {
 }
 
 impl matcher::Names for Directory {
+    fn path(&self) -> Option<&Path> {
+        Some(&self.path)
+    }
+
     fn holds(&self, name: &OsStr) -> bool {
         // A path, `.` or the empty string is no entry's name, whichever way it is asked for.
         Path::new(name).file_name() == Some(name) && Directory::holds(self, name)

@@ -45,6 +45,8 @@ pub(super) struct Work {
     nest: Nest,
     /// What a walk on a slow disk has seen in the levels' roots, as far as it has.
     roots: Vec<Option<Subdirectories>>,
+    /// It begins at a file of the configuration.
+    is_configuration: bool,
     /// `None` where there is no `config_dir`, or nothing to look for in it. Given up with the plan: it holds descriptors, and whoever
     /// watches over the load may be long in learning that it has ended.
     search: Mutex<Option<Arc<Search>>>,
@@ -157,11 +159,26 @@ impl Work {
         let previous = nest.levels.last().and_then(|level| (job.shown)(&level.project()));
         let search = Mutex::new(search.map(Arc::new));
         let detect = began.elapsed();
-        Self { job, previous, start_dir, nest, roots: Vec::new(), search, began, detect, queue }
+        Self {
+            job,
+            previous,
+            start_dir,
+            nest,
+            roots: Vec::new(),
+            is_configuration: false,
+            search,
+            began,
+            detect,
+            queue,
+        }
     }
 
     pub(super) fn with_roots(self, roots: Vec<Option<Subdirectories>>) -> Self {
         Self { roots, ..self }
+    }
+
+    pub(super) fn of_configuration(self, is_configuration: bool) -> Self {
+        Self { is_configuration, ..self }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -475,6 +492,9 @@ impl Work {
         Some(Plan {
             start_dir: self.start_dir.clone(),
             projects: levels.iter().map(Level::project).collect(),
+            named: self.nest.named,
+            fallback: self.nest.fallback,
+            is_configuration: self.is_configuration,
             stem: request.config_dir.join(stem),
             files,
             json,

@@ -145,7 +145,8 @@ impl Search {
         kinds: &[Kind],
     ) -> Vec<(&'e Listed, usize)> {
         let package = nest.levels.get(layer + 1).map(|package| package.name.file_stem());
-        let package = package.as_deref().and_then(Path::file_name);
+        let is_here = |package: &&Path| package.parent() == Some(&nest.levels[layer].name.directory());
+        let package = package.as_deref().filter(is_here).and_then(Path::file_name);
         let file = |entry: &'e Listed| {
             let extension = extension(&entry.name)?;
             let kind = kind_of(kinds, extension)?;

@@ -35,8 +35,8 @@ impl Host for NoHost {
 pub enum Question {
     /// Which of these hold?
     Match {
-        /// The stage whose matcher it is.
-        stage: usize,
+        /// Whose matcher it is.
+        asker: Asker,
         /// What is asked.
         tests: Vec<Test>,
         /// One answer for each test, in their order; what is missing is false, and so is all without an answer.
@@ -52,6 +52,15 @@ pub enum Question {
         projects: Vec<Project>,
         /// Without an answer, the directory is accepted.
         answer: oneshot::Sender<Matched>,
+    },
+    /// Call the function that gives the outermost project its name.
+    Name {
+        /// The outermost project's root.
+        root: PathBuf,
+        /// Where the walk began, resolved.
+        start_dir: PathBuf,
+        /// Its name, the components joined by slashes; without one, it is named after its directory.
+        answer: oneshot::Sender<Option<OsString>>,
     },
     /// Call the finder of a `find_files` stage.
     Find {
@@ -71,6 +80,15 @@ pub enum Question {
         /// What the last one sends; to be closed (dropped) at the end.
         out: mpsc::Sender<Batch>,
     },
+}
+
+/// Whose matcher a leaf belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Asker {
+    /// This stage's.
+    Stage(usize),
+    /// [`super::Naming::exclude`].
+    Exclude,
 }
 
 /// A leaf of a matcher and what it is asked about.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::packages::Packages;
+use super::resolve::Home;
 use crate::fingerprint::{Fingerprint, Timestamp};
 use crate::open::Listed;
 use crate::time_step::Steps;
@@ -23,6 +24,7 @@ const OVERHEAD: usize = 128;
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     pub(super) steps: Arc<Steps>,
+    pub(super) home: Home,
     /// What small directories of a walk hold; see `directory`.
     #[cfg(target_os = "linux")]
     pub(super) walked: Finds<[u8]>,
@@ -37,6 +39,7 @@ impl Memory {
     pub(super) fn with(steps: &Arc<Steps>) -> Self {
         Self {
             steps: Arc::clone(steps),
+            home: Home::default(),
             #[cfg(target_os = "linux")]
             walked: Finds::with(steps),
             config: Finds::with(steps),

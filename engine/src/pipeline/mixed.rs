@@ -27,7 +27,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::host::{Batch, Host, Question};
 use super::runner::{self, Deliver};
-use super::{Job, Stage};
+use super::{Job, Request, Stage};
 use crate::error::{ErrorKind, Result};
 use crate::plan::Plan;
 
@@ -53,16 +53,18 @@ type Watch = Pin<Box<dyn Future<Output = ()> + Send>>;
 type Output = Arc<Mutex<Vec<OsString>>>;
 
 /// Whether the user's code has a part in it.
-pub(super) fn is_needed(stages: &[Stage]) -> bool {
+pub(super) fn is_needed(request: &Request) -> bool {
+    let stages = &request.stages;
     let last = stages.iter().position(|stage| matches!(stage, Stage::Execute { .. }));
     // What comes after `execute` is the business of whoever executes.
-    stages[..last.map_or(stages.len(), |last| last + 1)].iter().any(|stage| match stage {
+    let has_part = |stage: &Stage| match stage {
         Stage::Call => true,
         Stage::Walk { matcher, .. } => has_leaves(matcher.as_ref()),
         Stage::Detect { on_match, how } => *on_match || how.matcher().is_some_and(|matcher| matcher.has_leaves()),
         Stage::FindFiles { matcher, finder, .. } => *finder || has_leaves(matcher.as_ref()),
         Stage::Execute { routes } => routes.iter().any(|route| route.has_leaves()),
-    })
+    };
+    request.naming.asks_host() || stages[..last.map_or(stages.len(), |last| last + 1)].iter().any(has_part)
 }
 
 fn has_leaves(matcher: Option<&crate::matcher::Matcher>) -> bool {
@@ -80,7 +82,14 @@ pub(super) fn start(job: Arc<Job>, host: Arc<dyn Host>, deliver: Deliver) -> imp
         let shared = Arc::clone(&shared);
         move |ended| finish(&shared, ended, end, &output, go_on, deliver)
     };
-    let driver = CancelOnDrop(Driver::start(shared, Box::pin(driver::join(segments)), Box::new(finish)));
+    let all = {
+        let shared = Arc::clone(&shared);
+        async move {
+            driver::join(segments).await?;
+            shared.settled_nest().await.map(drop)
+        }
+    };
+    let driver = CancelOnDrop(Driver::start(shared, Box::pin(all), Box::new(finish)));
     async move {
         let tail = tail.await;
         drop(driver);

@@ -16,19 +16,22 @@ mod find_files;
 pub mod host;
 mod listings;
 mod mixed;
+mod naming;
 mod pace;
 mod packages;
 mod parts;
+mod resolve;
 mod runner;
 #[cfg(test)]
 mod slow_disk;
+mod stops;
 #[cfg(test)]
 mod tests;
 mod walk;
-mod worktree;
 
 use std::ffi::OsStr;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -45,13 +48,14 @@ use crate::plan::{Plan, Project};
 use crate::calls::{self, Blocked, Calls, Look};
 use ahead::Ahead;
 use aside::Aside;
-use detect::Nest;
-use directory::{Opened, Start};
+use directory::{Directory, Opened, Start};
 use execute::Work;
 use find_files::{Filter, Search};
 use host::Host;
 use listings::{Known, Memory};
 use mixed::Tail;
+use naming::{Found, LookedUp};
+pub use naming::{NameFrom, Naming};
 use pace::Pace;
 use walk::Dirs;
 
@@ -60,6 +64,8 @@ use walk::Dirs;
 pub struct Request {
     /// Where the walk begins; absolute.
     pub start_dir: PathBuf,
+    /// It may be a file or not exist: then the walk begins at the nearest directory above it.
+    pub near: bool,
     /// Where the user's files are; absolute. It need not exist.
     pub config_dir: PathBuf,
     /// The stages, in order.
@@ -73,9 +79,43 @@ pub struct Request {
     pub timeout: Duration,
     /// The user's home directory, which no stray manifest makes a project.
     pub home: Option<PathBuf>,
+    /// What projects are called, and which directories are none.
+    pub naming: Naming,
 }
 
 impl Request {
+    /// The directory that is to be resolved and walked from.
+    fn first_dir(&self, look: &Look) -> Result<&Path, Stop> {
+        if !self.near {
+            look.at(&self.start_dir)?;
+            return Ok(&self.start_dir);
+        }
+        let is_passed_over = |dir: &Path| match dir.metadata() {
+            Ok(metadata) => !metadata.is_dir(),
+            Err(error) => matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        };
+        let mut dir = self.start_dir.as_path();
+        loop {
+            look.at(dir)?;
+            match dir.parent().filter(|_| is_passed_over(dir)) {
+                Some(parent) => dir = parent,
+                None => return Ok(dir),
+            }
+        }
+    }
+
+    /// Whether the user's code has a part in finding the project or its files.
+    pub fn needs_host(&self) -> bool {
+        mixed::is_needed(self)
+    }
+
+    /// The same start and rules, as far as they decide which project it is: no file is searched.
+    #[must_use]
+    pub fn of_project(&self) -> Self {
+        let decides = |stage: &&Stage| matches!(stage, Stage::Walk { .. } | Stage::Detect { .. });
+        Self { stages: self.stages.iter().filter(decides).cloned().collect(), ..self.clone() }
+    }
+
     /// Whether files in `config_dir` are searched and read.
     fn reads_files(&self) -> bool {
         let is_any = |wanted: fn(&Stage) -> bool| self.stages.iter().any(wanted);
@@ -234,7 +274,7 @@ impl Engine {
         let job = Arc::new(self.job(request, shown));
         let started = if let Some(error) = misplaced(&job.request.stages) {
             Started::Refused(error, deliver)
-        } else if mixed::is_needed(&job.request.stages) {
+        } else if mixed::is_needed(&job.request) {
             Started::Mixed(mixed::start(job, host, Box::new(deliver)))
         } else {
             Started::Native(runner::start(job, Box::new(deliver)))
@@ -383,7 +423,7 @@ type Shown = dyn Fn(&Project) -> Option<Arc<Plan>> + Send + Sync;
 
 /// Why a thread cannot go on.
 #[derive(Debug)]
-enum Stop {
+pub(crate) enum Stop {
     /// Somebody else is looking at this path; to be tried again when it is released.
     Blocked(PathBuf),
     Failed(Error),
@@ -405,9 +445,8 @@ impl From<Blocked> for Stop {
 fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     let began = Instant::now();
     let request = &job.request;
-    look.at(&request.start_dir)?;
-    let known = job.known();
-    let opened = Opened::open(&request.start_dir);
+    let start_dir = request.first_dir(look)?;
+    let opened = Opened::open(start_dir);
     let measured = job.pace.measure(began, 1);
     let (start, mut ahead, to_verify) = match opened {
         Some(opened) if job.looks_ahead() => {
@@ -424,23 +463,25 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
     };
     let start = match start {
         Some(start) => start,
-        None => Start::resolve_by_path(&request.start_dir)?,
+        None => Start::resolve_by_path(start_dir)?,
     };
 
-    let mut dirs = Dirs::only(look, start.path.clone());
-    let mut nest: Option<Nest> = None;
+    let exclude = naming::exclude(job, look)?;
+    let mut found: Option<Found> = None;
+    let mut dirs = Dirs::only(job, look, start.path.clone(), exclude.clone());
     let mut filters = Vec::new();
     for stage in &request.stages {
         match stage {
             Stage::Walk { direction, matcher } => {
                 let levels = ahead.levels.take_if(|_| *direction == Direction::Up);
-                dirs = Dirs::walk(look, known, start.clone(), *direction, matcher.clone(), levels);
+                dirs =
+                    Dirs::walk(job, look, start.clone(), *direction, matcher.clone(), levels).without(exclude.clone());
             }
             Stage::Detect { how, .. } => {
-                if nest.is_none()
+                if found.is_none()
                     || matches!(how, Detect::Matching { override_: true, .. } | Detect::Default { override_: true })
                 {
-                    nest = detect::detect(how, &mut dirs, look, request.home.as_deref())?.or(nest);
+                    found = detect::detect(how, &mut dirs, job, look)?.or(found);
                 }
             }
             Stage::FindFiles { extensions, matcher, .. } => {
@@ -449,21 +490,48 @@ fn detect_and_find(job: &Arc<Job>, look: &Look) -> Result<Work, Stop> {
             Stage::Execute { .. } | Stage::Call => {}
         }
     }
-    let nest = match nest {
-        Some(nest) => nest,
-        None => Nest::single(&start.path)?,
+    let found = match found {
+        Some(found) => found,
+        None if is_excluded(&start.path, exclude.as_ref(), job, look)? => {
+            return Err(Error::new(ErrorKind::Excluded).at(start.path).into());
+        }
+        None => Found::fallback(start.path.clone()),
+    };
+    let nest = match request.naming.needs_disk() {
+        true => found.clone().named(&LookedUp::of(&found.roots[0], job, look)?, None)?,
+        false => found.named(&LookedUp::default(), None)?,
     };
 
     if !request.reads_files() {
         filters.clear();
     }
     let search = search(job, look, filters, ahead.config_dir.take())?;
+    let is_configuration = request.near && lies_in(&start.path, &request.config_dir, look)?;
     look.rest();
     let mut roots = Vec::new();
     if job.pace.is_slow() {
         roots.extend(nest.levels.iter().map(|level| dirs.subdirectories_of(&level.root)));
     }
-    Ok(Work::new(Arc::clone(job), start.path, nest, search, to_verify, began)?.with_roots(roots))
+    let work = Work::new(Arc::clone(job), start.path, nest, search, to_verify, began)?;
+    Ok(work.with_roots(roots).of_configuration(is_configuration))
+}
+
+/// Whether a resolved path lies in a directory.
+fn lies_in(path: &Path, directory: &Path, look: &Look) -> Result<bool, Stop> {
+    look.at(directory)?;
+    Ok(directory.canonicalize().is_ok_and(|directory| path.starts_with(directory)))
+}
+
+/// The directory at `path`, links resolved; `None` where there is none.
+pub(crate) fn resolve_directory(path: &Path) -> Option<PathBuf> {
+    Start::resolve(path).ok().map(|start| start.path)
+}
+
+/// Whether the start directory is no project although nothing else is one.
+fn is_excluded(start: &Path, exclude: Option<&Matcher>, job: &Job, look: &Look) -> Result<bool, Stop> {
+    let Some(exclude) = exclude else { return Ok(false) };
+    look.at(start)?;
+    Ok(exclude.matches(&Directory::open(start.to_path_buf(), job.known())))
 }
 
 /// The search for files in `config_dir`, if there is anything to look for.

@@ -56,12 +56,14 @@ impl Scene {
         let kind = |name: &str, merged| Kind { name: name.into(), extensions: vec![format!(".{name}")], merged };
         Request {
             start_dir: self.path(start_dir),
+            near: false,
             config_dir: self.path("config"),
             stages: Stage::default_pipeline(),
             kinds: vec![kind("json", true), kind("lua", false), kind("vim", false)],
             limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
             timeout,
             home: None,
+            naming: Naming::default(),
         }
     }
 
@@ -341,4 +343,49 @@ fn a_directory_that_every_user_may_write_to_bars_its_files() {
     assert_eq!(files(&plan), ["repo.lua"]);
     assert_eq!(plan.problems[0].kind.code(), "untrusted");
     assert_eq!(outcome(&plan), outcome(&scene.plan(&scene.quick(), "repo", LONG).unwrap()));
+}
+
+#[test]
+fn names_excluded_directories_and_ends_of_walks_are_the_same_on_every_disk() {
+    let scene = Scene::new(&MONOREPO);
+    scene.make(".git/");
+    let path = |path: &str| Matcher::Path(scene.path(path));
+    let name = |name: &str| crate::name::ProjectName::from_components([OsStr::new(name)]).unwrap();
+    let namings = [
+        Naming { exclude: Some(path("repo")), ..Naming::default() },
+        Naming {
+            exclude: Some(Matcher::Any(vec![path("repo/service"), path("repo/docs/guide")])),
+            ..Naming::default()
+        },
+        Naming { exclude: Some(Matcher::Literal(".git".into())), ..Naming::default() },
+        Naming { stop_at: Some(vec![scene.path("nowhere"), scene.path("repo")]), ..Naming::default() },
+        Naming { stop_at: Some(vec![scene.path("repo/service/inner")]), ..Naming::default() },
+        Naming { stop_at: Some(vec![scene.path("")]), exclude: Some(path("repo")), ..Naming::default() },
+        Naming {
+            names: vec![(scene.path("repo"), name("other")), (scene.path("repo/service"), name("s"))],
+            ..Naming::default()
+        },
+        Naming { from: NameFrom::Remote, ..Naming::default() },
+    ];
+    for (index, naming) in namings.into_iter().enumerate() {
+        for start in ["repo", "repo/docs/guide", "repo/packages/frontend/src/deep", "repo/service/inner"] {
+            let plan = |engine: &Engine| {
+                let request = Request { naming: naming.clone(), ..scene.request(start, LONG) };
+                scene.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).map(|plan| outcome(&plan))
+            };
+            assert_eq!(plan(&scene.slow()), plan(&scene.quick()), "{index} {start}");
+        }
+    }
+}
+
+#[test]
+fn what_lies_above_the_end_of_a_walk_is_not_looked_at() {
+    let scene = Scene::new(&["home/app/src/", "home/.git/", "config/src.lua"]);
+    let engine = scene.slow();
+    let held: Vec<Look> = ["home", "."].iter().map(|path| scene.hold(&engine, path)).collect();
+    let request = Request { home: Some(scene.path("home")), ..scene.request("home/app/src", LONG) };
+    let plan = scene.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).unwrap();
+    assert_eq!(files(&plan), ["src.lua"]);
+    assert!(plan.fallback);
+    drop(held);
 }

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::name::ProjectName;
 
 fn no_host() -> Arc<dyn Host> {
     Arc::new(host::NoHost)
@@ -49,12 +50,14 @@ impl Scene {
         };
         Request {
             start_dir: self.path("app"),
+            near: false,
             config_dir: self.path("config"),
             stages: Stage::default_pipeline(),
             kinds: vec![kind("json", ".json", true), kind("lua", ".lua", false)],
             limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
             timeout,
             home: None,
+            naming: Naming::default(),
         }
     }
 
@@ -185,6 +188,24 @@ fn a_load_that_cannot_find_its_project_in_time_names_the_path_that_hangs() {
         let error = scene.plan_within(SHORT, None).unwrap_err();
         assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 200 }).at(path));
     }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_the_options_say_of_a_disk_that_hangs_holds_up_no_other_project() {
+    let scene = Scene::new(&[("app.lua", ""), ("named.lua", "")]);
+    std::os::unix::fs::symlink(scene.path("app"), scene.path("link")).unwrap();
+    let name = |name: &str| ProjectName::from_components([OsStr::new(name)]).unwrap();
+    let [away, link] = ["away", "link"].map(|path| scene.path(path));
+    let hung = Look::new(&scene.engine.calls);
+    hung.at(&away).unwrap();
+    let mut request = scene.request(Duration::from_secs(60));
+    request.naming.stop_at = Some(vec![away.clone()]);
+    request.naming.names = vec![(away.clone(), name("away")), (away, name("away")), (link, name("named"))];
+    let began = Instant::now();
+    let plan = scene.runtime.block_on(scene.engine.plan(request, |_| None, no_host())).unwrap();
+    assert_eq!(files(&plan), ["named.lua"]);
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

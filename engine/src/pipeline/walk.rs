@@ -13,7 +13,8 @@ use super::ahead::Levels;
 use super::calls::Look;
 use super::directory::{Ascent, Directory, Start, Subdirectories};
 use super::listings::Known;
-use super::{Direction, Stop};
+use super::stops::Stops;
+use super::{Direction, Job, Stop};
 use crate::matcher::Matcher;
 
 /// Directories that hold other people's code: nothing below them is a package of this project.
@@ -24,8 +25,8 @@ const FOREIGN: [&str; 3] = ["node_modules", "vendor", "target"];
 pub(super) const MOST_DOWN: usize = 10_000;
 
 /// The directories of a walk, in order, kept once seen (several stages may look at them).
-#[derive(Debug)]
 pub(super) struct Dirs<'a> {
+    job: &'a Job,
     look: &'a Look,
     known: Option<Known<'a>>,
     seen: Vec<Directory>,
@@ -33,6 +34,9 @@ pub(super) struct Dirs<'a> {
     /// The levels above the start directory, where they have been begun.
     levels: Option<Levels>,
     matcher: Option<Matcher>,
+    /// Directories that are no project.
+    exclude: Option<Matcher>,
+    stops: Stops,
 }
 
 #[derive(Debug)]
@@ -52,31 +56,60 @@ enum Rest {
 
 impl<'a> Dirs<'a> {
     /// The start directory alone: what the stages see without a walk.
-    pub(super) fn only(look: &'a Look, start: PathBuf) -> Self {
+    pub(super) fn only(job: &'a Job, look: &'a Look, start: PathBuf, exclude: Option<Matcher>) -> Self {
         Self {
+            job,
             look,
             known: None,
             seen: vec![Directory::by_path(start)],
             rest: Rest::Nothing,
             levels: None,
             matcher: None,
+            exclude,
+            stops: Stops::default(),
         }
     }
 
     /// A walk that begins with `start`; directories that do not match are passed over. `levels`: those above it, on a slow disk.
     pub(super) fn walk(
+        job: &'a Job,
         look: &'a Look,
-        known: Option<Known<'a>>,
         start: Start,
         direction: Direction,
         matcher: Option<Matcher>,
         levels: Option<Levels>,
     ) -> Self {
+        let stops = match direction {
+            Direction::Up => Stops::of(&job.request, &start.path),
+            Direction::Down => Stops::default(),
+        };
         let rest = match direction {
+            Direction::Up if stops.ends_before(&start.path) => Rest::Nothing,
             Direction::Up => Rest::Up { ascent: Ascent::from(&start, levels.is_some()), next: start.path },
             Direction::Down => Rest::Down { queue: VecDeque::from([start.path]), left: MOST_DOWN },
         };
-        Self { look, known, seen: Vec::new(), rest, levels, matcher }
+        let known = job.known();
+        Self { job, look, known, seen: Vec::new(), rest, levels, matcher, exclude: None, stops }
+    }
+
+    /// The same walk, but that directories which match cannot be projects.
+    pub(super) fn without(self, exclude: Option<Matcher>) -> Self {
+        Self { exclude, ..self }
+    }
+
+    /// Whether the directory at `index`, which looks like a project, may be one. If it is beyond the end of the walk, that has ended before
+    /// it.
+    ///
+    /// # Errors
+    /// `Blocked`: somebody else is looking at where the walk may end.
+    pub(super) fn admits(&mut self, index: usize) -> Result<bool, Stop> {
+        let Some(directory) = self.seen.get(index) else { return Ok(false) };
+        if self.stops.are_passed_by(&directory.path, self.job, self.look)? {
+            self.seen.truncate(index);
+            (self.rest, self.levels) = (Rest::Nothing, None);
+            return Ok(false);
+        }
+        Ok(!self.exclude.as_ref().is_some_and(|exclude| exclude.matches(directory)))
     }
 
     /// The directory at `index`, reading on as far as needed; `None` beyond the last.
@@ -101,7 +134,7 @@ impl<'a> Dirs<'a> {
             Rest::Up { next, ascent } => {
                 self.look.at(next)?;
                 let path = std::mem::take(next);
-                let parent = path.parent().map(Path::to_path_buf);
+                let parent = self.stops.above(&path);
                 let directory = ascent.next(path, self.known);
                 match (parent, self.levels.take()) {
                     (_, Some(levels)) => self.rest = Rest::SideBySide(levels),

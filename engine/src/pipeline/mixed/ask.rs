@@ -2,7 +2,7 @@
 
 use tokio::sync::oneshot;
 
-use super::super::host::{Question, Subject, Test};
+use super::super::host::{Asker, Question, Subject, Test};
 use super::shared::Shared;
 use crate::matcher::{Leaf, Verdict};
 use crate::plan::{Plan, PlannedFile};
@@ -10,7 +10,7 @@ use crate::plan::{Plan, PlannedFile};
 /// Which of these verdicts come out true. `subject` says what a leaf of the verdict at an index is asked about.
 pub(super) async fn settle<'v, V>(
     shared: &Shared,
-    stage: usize,
+    asker: Asker,
     verdicts: V,
     subject: impl Fn(usize, Leaf) -> Subject,
 ) -> Vec<bool>
@@ -22,7 +22,7 @@ where
         let test = |leaf: Leaf| Test { leaf: leaf.id, subject: subject(index, leaf) };
         tests.extend(verdict.leaves().into_iter().map(test));
     }
-    let answers = if tests.is_empty() { Vec::new() } else { ask(shared, stage, tests).await };
+    let answers = if tests.is_empty() { Vec::new() } else { ask(shared, asker, tests).await };
     let mut answers = answers.into_iter();
     let settled = verdicts.map(|verdict| {
         let known: Vec<(Leaf, bool)> =
@@ -32,9 +32,9 @@ where
     settled.collect()
 }
 
-async fn ask(shared: &Shared, stage: usize, tests: Vec<Test>) -> Vec<bool> {
+async fn ask(shared: &Shared, asker: Asker, tests: Vec<Test>) -> Vec<bool> {
     let (answer, answered) = oneshot::channel();
-    shared.host.ask(Question::Match { stage, tests, answer });
+    shared.host.ask(Question::Match { asker, tests, answer });
     answered.await.unwrap_or_default()
 }
 
@@ -59,6 +59,6 @@ pub(super) async fn routes(shared: &Shared, plan: &mut Plan) {
         let file = files[index / routes.len()];
         Subject::File { name: name_of(file), path: file.path.to_path_buf() }
     };
-    let taken = settle(shared, stage, verdicts.iter(), subject).await;
+    let taken = settle(shared, Asker::Stage(stage), verdicts.iter(), subject).await;
     plan.take_routes(taken.chunks(routes.len()).map(|taken| taken.iter().position(|yes| *yes)));
 }

@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::Detect;
-use super::super::detect::{Marks, Nest, nearest_own, repository};
+use super::super::detect::{Marks, nearest_own, repository};
+use super::super::naming::Found as Roots;
 use super::survey::{Sight, Wanted};
-use crate::error::Result;
+use crate::matcher::Verdict;
 
 /// A detect stage at work.
 #[derive(Debug)]
@@ -33,6 +34,8 @@ pub(super) struct Detecting {
 pub(super) struct Waiting {
     pub(super) path: PathBuf,
     pub(super) sight: Sight,
+    /// Whether it can be no project.
+    pub(super) excluded: Verdict,
     pub(super) names: Option<Arc<[OsString]>>,
 }
 
@@ -107,23 +110,22 @@ impl Detecting {
     }
 
     /// The nest that counts now; before the end of all directories only one that nothing more can change.
-    ///
-    /// # Errors
-    /// `InvalidName`, of a directory whose name cannot be a project's.
-    pub(super) fn candidate(&self, at_end: bool) -> Result<Option<Nest>> {
+    pub(super) fn candidate(&self, at_end: bool) -> Option<Roots> {
         match &self.found {
             Found::Default { repository: Some((root, main_checkout)), manifests, .. } => {
-                repository(root, main_checkout.as_deref(), manifests).map(Some)
+                Some(repository(root, main_checkout.clone(), manifests))
             }
-            Found::Default { buildable, .. } if at_end => nearest_own(buildable, None).map(Nest::single).transpose(),
+            Found::Default { buildable, .. } if at_end => {
+                nearest_own(buildable, None).map(|root| Roots::single(root.to_path_buf()))
+            }
             Found::Levels(found) if at_end => {
                 let chosen = |found: &Vec<PathBuf>| if self.takes_last { found.last() } else { found.first() }.cloned();
-                found.iter().find_map(chosen).map(|root| Nest::single(&root)).transpose()
+                found.iter().find_map(chosen).map(Roots::single)
             }
             Found::Levels(found) if !self.takes_last => {
-                found.first().and_then(|found| found.first()).map(|root| Nest::single(root)).transpose()
+                found.first().and_then(|found| found.first()).cloned().map(Roots::single)
             }
-            _ => Ok(None),
+            _ => None,
         }
     }
 

@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::super::calls::Look;
 use super::super::detect::Nest;
 use super::super::find_files::{Candidate, Filter, Search, extension, kind_of};
-use super::super::host::{Batch, Question, Subject};
+use super::super::host::{Asker, Batch, Question, Subject};
 use super::super::{Job, Stage, Stop};
 use super::ask;
 use super::link::Link;
@@ -95,7 +95,7 @@ impl Finding<'_> {
             let name: &OsStr = path.file_name().unwrap_or_default();
             Subject::File { name: name.to_owned(), path: path.to_path_buf() }
         };
-        ask::settle(shared, self.stage, verdicts.iter(), subject).await
+        ask::settle(shared, Asker::Stage(self.stage), verdicts.iter(), subject).await
     }
 }
 
@@ -107,7 +107,7 @@ async fn searched(shared: &Shared, stages: Range<usize>) -> Result<Vec<PathBuf>>
         return Ok(Vec::new());
     }
     let filters = findings.iter().map(|finding| finding.filter.clone()).collect();
-    let trip = Finds { nest: shared.nest()?, filters, found: Vec::new(), problems: Vec::new() };
+    let trip = Finds { nest: shared.settled_nest().await?, filters, found: Vec::new(), problems: Vec::new() };
     let Finds { found, problems, .. } = trip::make(shared, trip).await?;
     problems.into_iter().for_each(|problem| shared.problem(first, problem));
     let paths: Vec<&Path> = found.iter().map(|candidate| &**candidate.place.path()).collect();

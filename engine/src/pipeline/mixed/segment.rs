@@ -10,8 +10,9 @@ use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::Stage;
-use super::super::detect::{Level, Nest};
-use super::super::host::{Batch, Matched, Question, Subject};
+use super::super::detect::Level;
+use super::super::host::{Asker, Batch, Matched, Question, Subject};
+use super::super::naming::Found;
 use super::ask;
 use super::decide::{Detecting, Waiting};
 use super::link::Link;
@@ -149,7 +150,8 @@ impl<'a> Segment<'a> {
     async fn walked(&mut self) -> Vec<Seen> {
         let mut seen = std::mem::take(&mut self.survey.seen);
         let subject = |index: usize, leaf| of_directory(&seen[index], leaf);
-        let taken = ask::settle(self.shared, self.first, seen.iter().map(|seen| &seen.walked), subject).await;
+        let taken =
+            ask::settle(self.shared, Asker::Stage(self.first), seen.iter().map(|seen| &seen.walked), subject).await;
         let mut taken = taken.into_iter();
         seen.retain(|_| taken.next().unwrap_or(false));
         seen
@@ -160,7 +162,8 @@ impl<'a> Segment<'a> {
         for (index, detect) in self.detects.iter_mut().enumerate().filter(|(_, detect)| !detect.done) {
             let waiting = seen.iter().filter_map(|seen| {
                 let sight = seen.sights.get(index)?.clone()?;
-                Some(Waiting { path: seen.path.clone(), sight, names: seen.names.clone() })
+                let (names, excluded) = (seen.names.clone(), seen.excluded.clone());
+                Some(Waiting { path: seen.path.clone(), sight, excluded, names })
             });
             detect.waiting.extend(waiting);
         }
@@ -197,11 +200,11 @@ impl<'a> Segment<'a> {
                 return Ok(());
             }
             let detect = &mut self.detects[index];
-            if let Some(nest) = detect.candidate(at_end && detect.waiting.is_empty())? {
-                if self.accept(index, &nest).await? {
+            if let Some(found) = detect.candidate(at_end && detect.waiting.is_empty()) {
+                if self.accept(index, &found).await? {
                     self.done(index);
-                } else if let Some(level) = nest.levels.last() {
-                    self.detects[index].reject(&level.root);
+                } else if let Some(root) = found.roots.last() {
+                    self.detects[index].reject(root);
                 }
                 continue;
             }
@@ -230,9 +233,10 @@ impl<'a> Segment<'a> {
             Subject::Directory { path: waiting.path.clone(), names }
         };
         let stage = detect.stage;
-        let settled = ask::settle(self.shared, stage, verdicts.iter().map(|(_, verdict)| *verdict), subject).await;
+        let verdicts = verdicts.iter().map(|(_, verdict)| *verdict);
+        let settled = ask::settle(self.shared, Asker::Stage(stage), verdicts, subject).await;
         let mut settled = settled.as_slice();
-        let detect = &mut self.detects[index];
+        let mut seen = Vec::with_capacity(shown.len());
         for waiting in &shown {
             let count = match &waiting.sight {
                 Sight::Levels(levels) => levels.len(),
@@ -240,22 +244,34 @@ impl<'a> Segment<'a> {
             };
             let (levels, rest) = settled.split_at(count);
             settled = rest;
+            let may_be_root = match &waiting.sight {
+                Sight::Levels(_) => levels.contains(&true),
+                marks @ Sight::Marks { .. } => marks.is_of_interest(),
+            };
+            if may_be_root {
+                seen.push((waiting, levels));
+            }
+        }
+        let excluded = self.shared.excluded(seen.iter().map(|(waiting, _)| *waiting)).await;
+        let detect = &mut self.detects[index];
+        for ((waiting, levels), _) in seen.into_iter().zip(excluded).filter(|(_, excluded)| !excluded) {
             detect.show(waiting.path.clone(), &waiting.sight, levels);
         }
     }
 
     /// Makes the nest the project, unless one is known that stays, and asks the user's code about it.
-    async fn accept(&self, index: usize, nest: &Nest) -> Result<bool> {
+    async fn accept(&self, index: usize, found: &Found) -> Result<bool> {
         let Detecting { stage, on_match, override_, .. } = self.detects[index];
         let before = self.shared.found();
         let takes = override_ || before.is_none();
         if takes {
-            self.shared.set_nest(stage, Some(nest.clone()), !on_match);
+            let nest = self.shared.named(found.clone()).await?;
+            self.shared.set_nest(stage, Some(nest), !on_match);
         }
-        let Some(level) = nest.levels.last().filter(|_| on_match) else { return Ok(true) };
+        let Some(root) = found.roots.last().filter(|_| on_match) else { return Ok(true) };
         let (answer, answered) = oneshot::channel();
         let projects = self.shared.nest()?.levels.iter().map(Level::project).collect();
-        self.shared.host.ask(Question::OnMatch { stage, dir: level.root.clone(), projects, answer });
+        self.shared.host.ask(Question::OnMatch { stage, dir: root.clone(), projects, answer });
         let Matched { accepted, projects } = answered.await.unwrap_or(Matched { accepted: true, projects: None });
         if accepted {
             self.shared.adopt(projects, stage, "on_match: ").await?;

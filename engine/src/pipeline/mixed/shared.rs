@@ -10,16 +10,21 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 
 use super::super::calls::Look;
 use super::super::detect::{Level, Nest};
-use super::super::directory::Start;
+use super::super::directory::{Directory, Start};
 use super::super::find_files::to_os_string;
-use super::super::host::Host;
-use super::super::{Job, Stage, Stop};
+use super::super::host::{Asker, Host, Question, Subject};
+use super::super::naming::{Found, LookedUp, NameFrom};
+use super::super::{Job, Stage, Stop, naming};
+use super::ask;
+use super::decide::Waiting;
+use super::survey::{Sight, names_in};
 use super::trip::{self, Trip};
 use crate::error::{Error, ErrorKind, Result};
+use crate::matcher::{Leaf, Verdict};
 use crate::name::ProjectName;
 use crate::plan::Project;
 
@@ -44,6 +49,12 @@ struct State {
     /// The start directory, resolved.
     start: Option<PathBuf>,
     nest: Option<Nest>,
+    /// What counts while there is no nest, once that is needed.
+    fallback: Option<Nest>,
+    /// What was looked up for names, and what the host has said, by outermost root.
+    names: BTreeMap<PathBuf, (LookedUp, Option<ProjectName>)>,
+    /// What leaves have said of directories, of whether they can be no projects.
+    excluded: BTreeMap<PathBuf, bool>,
     /// The detect stage that has changed the nest since the host was told.
     news: Option<usize>,
     undecided: BTreeSet<usize>,
@@ -83,10 +94,108 @@ impl Shared {
         self.state().start.clone().unwrap_or_else(|| self.job.request.start_dir.clone())
     }
 
-    /// The projects as they are: where nothing says what they are, the start directory is the one.
+    /// The projects as they are, when something has been found or [`Self::settled_nest`] was asked.
+    ///
+    /// # Errors
+    /// `Excluded`, when neither is so.
     pub(super) fn nest(&self) -> Result<Nest> {
-        let found = self.state().nest.clone();
-        found.map_or_else(|| Nest::single(&self.start()), Ok)
+        let state = self.state();
+        let nest = state.nest.as_ref().or(state.fallback.as_ref()).cloned();
+        drop(state);
+        nest.ok_or_else(|| Error::new(ErrorKind::Excluded).at(self.start()))
+    }
+
+    /// The projects as they are: where nothing says what they are, the start directory is the one.
+    ///
+    /// # Errors
+    /// `Excluded`, if that is to be none; `Timeout`, when it does not answer.
+    pub(super) async fn settled_nest(&self) -> Result<Nest> {
+        let known = |state: &State| state.nest.is_some() || state.fallback.is_some();
+        if !known(&self.state()) {
+            let start = self.start();
+            if self.job.request.naming.exclude.is_some() {
+                let trip = trip::make(self, AtStart { path: start.clone(), seen: None }).await?;
+                let seen: Vec<Waiting> = trip.seen.into_iter().collect();
+                if self.excluded(seen.iter()).await.contains(&true) {
+                    return Err(Error::new(ErrorKind::Excluded).at(start));
+                }
+            }
+            let nest = self.named(Found::fallback(start)).await?;
+            self.state().fallback = Some(nest);
+        }
+        self.nest()
+    }
+
+    /// What was found, with its names.
+    ///
+    /// # Errors
+    /// `Timeout`, when a disk does not answer that has to be asked; `InvalidName`.
+    pub(super) async fn named(&self, found: Found) -> Result<Nest> {
+        let naming = &self.job.request.naming;
+        let root = found.roots.first().cloned().unwrap_or_default();
+        let known = self.state().names.get(&root).cloned();
+        let (looked_up, by_host) = match known {
+            Some(known) => known,
+            None => {
+                let mut looked_up = LookedUp::default();
+                if naming.needs_disk() {
+                    let trip = trip::make(self, LookUp { outermost: root.clone(), found: None }).await?;
+                    looked_up = trip.found.unwrap_or_default();
+                }
+                let mut by_host = None;
+                if naming.from == NameFrom::Host && looked_up.given(&root).is_none() {
+                    by_host = self.ask_name(root.clone()).await;
+                }
+                self.state().names.insert(root, (looked_up.clone(), by_host.clone()));
+                (looked_up, by_host)
+            }
+        };
+        found.named(&looked_up, by_host)
+    }
+
+    /// What the user's code calls the project with this root; what is unusable is a problem.
+    async fn ask_name(&self, root: PathBuf) -> Option<ProjectName> {
+        let (answer, answered) = oneshot::channel();
+        self.host.ask(Question::Name { root, start_dir: self.start(), answer });
+        match name_of(&answered.await.ok()??) {
+            Ok(name) => Some(name),
+            Err(error) => {
+                let text = format!("project_name: {error}");
+                self.problem(0, ErrorKind::InvalidName(text).into());
+                None
+            }
+        }
+    }
+
+    /// Which of these directories can be no projects, when the leaves have been asked: each once.
+    pub(super) async fn excluded<'w, W>(&self, directories: W) -> Vec<bool>
+    where
+        W: Iterator<Item = &'w Waiting> + Clone,
+    {
+        let open: Vec<&Waiting> = {
+            let state = self.state();
+            let is_open = |waiting: &&Waiting| {
+                matches!(waiting.excluded, Verdict::Open(_)) && !state.excluded.contains_key(&waiting.path)
+            };
+            directories.clone().filter(is_open).collect()
+        };
+        if !open.is_empty() {
+            let subject = |index: usize, leaf: Leaf| {
+                let Waiting { path, names, .. } = open[index];
+                let names = leaf.of_names.then(|| names.as_deref().unwrap_or_default().to_vec());
+                Subject::Directory { path: path.clone(), names }
+            };
+            let verdicts = open.iter().map(|waiting| &waiting.excluded);
+            let settled = ask::settle(self, Asker::Exclude, verdicts, subject).await;
+            self.state().excluded.extend(open.iter().map(|waiting| waiting.path.clone()).zip(settled));
+        }
+        let state = self.state();
+        let is_excluded = |waiting: &Waiting| match waiting.excluded {
+            Verdict::Yes => true,
+            Verdict::No => false,
+            Verdict::Open(_) => state.excluded.get(&waiting.path).copied().unwrap_or(false),
+        };
+        directories.map(is_excluded).collect()
     }
 
     pub(super) fn found(&self) -> Option<Nest> {
@@ -150,6 +259,7 @@ impl Shared {
         if projects.is_empty() {
             return Err(invalid("ctx.projects: expected at least one project".into()));
         }
+        let outermost = projects[0].clone();
         let mut roots = Vec::new();
         let mut names = Vec::new();
         for Project { root, name } in projects {
@@ -169,7 +279,8 @@ impl Shared {
         }
         let has_packages = before.is_some_and(|nest| nest.has_packages && nest.levels[0].root == roots[0]);
         let levels = roots.into_iter().zip(names).map(|(root, name)| Level { root, name }).collect();
-        Ok(Nest { levels, has_packages })
+        let named = before.is_some_and(|nest| nest.named && nest.levels[0].project() == outermost);
+        Ok(Nest { levels, has_packages, named, fallback: false })
     }
 
     /// Waits until all detect stages before this one have decided.
@@ -252,6 +363,38 @@ impl Trip for Roots {
             look.at(root)?;
             self.resolved.push(Start::resolve(root).map(|start| start.path));
         }
+        Ok(())
+    }
+}
+
+/// Looks up what has to be known for the names of a nest.
+struct LookUp {
+    outermost: PathBuf,
+    found: Option<LookedUp>,
+}
+
+impl Trip for LookUp {
+    fn run(&mut self, job: &Job, look: &Look) -> Result<(), Stop> {
+        self.found = Some(LookedUp::of(&self.outermost, job, look)?);
+        Ok(())
+    }
+}
+
+/// Looks whether the start directory can be no project.
+struct AtStart {
+    path: PathBuf,
+    seen: Option<Waiting>,
+}
+
+impl Trip for AtStart {
+    fn run(&mut self, job: &Job, look: &Look) -> Result<(), Stop> {
+        let Some(exclude) = naming::exclude(job, look)? else { return Ok(()) };
+        look.at(&self.path)?;
+        let directory = Directory::open(self.path.clone(), job.known());
+        let excluded = exclude.judge(&directory);
+        let names = excluded.leaves().iter().any(|leaf| leaf.of_names).then(|| names_in(&directory));
+        let (path, sight) = (self.path.clone(), Sight::Levels(Vec::new()));
+        self.seen = Some(Waiting { path, sight, excluded, names });
         Ok(())
     }
 }

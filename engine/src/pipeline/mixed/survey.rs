@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::calls::Look;
-use super::super::detect::{Marks, resolved_home};
+use super::super::detect::Marks;
 use super::super::directory::{Directory, Start};
+use super::super::stops::Stops;
 use super::super::walk::{MOST_DOWN, subdirectories};
-use super::super::{Direction, Job, Stop, worktree};
+use super::super::{Direction, Job, Stop, naming};
 use super::MOST_ITEMS;
 use super::trip::Trip;
 use crate::error::Error;
 use crate::matcher::{Matcher, Names, Verdict};
+use crate::repository;
 
 /// Where the directories come from, and what is to be seen in them.
 #[derive(Debug, Default)]
@@ -26,7 +28,9 @@ pub(super) struct Survey {
     pub(super) wanted: Vec<Option<Wanted>>,
     pub(super) incoming: VecDeque<Incoming>,
     ahead: Ahead,
-    home: Option<PathBuf>,
+    stops: Stops,
+    /// Directories that are no project; `None` until the first trip.
+    exclude: Option<Option<Matcher>>,
     /// What the last trip has brought.
     pub(super) seen: Vec<Seen>,
     /// What is wrong with incoming directories.
@@ -68,6 +72,8 @@ pub(super) struct Seen {
     pub(super) sights: Vec<Option<Sight>>,
     /// What it holds, where leaves are asked of names.
     pub(super) names: Option<Arc<[OsString]>>,
+    /// Whether it can be no project.
+    pub(super) excluded: Verdict,
 }
 
 #[derive(Debug, Clone)]
@@ -106,7 +112,7 @@ impl Survey {
         while taken + items.len() < MOST_ITEMS
             && let Ahead::Up(path) = &self.ahead
         {
-            let above = path.parent().map_or(Ahead::Nothing, |parent| Ahead::Up(parent.to_path_buf()));
+            let above = self.stops.above(path).map_or(Ahead::Nothing, Ahead::Up);
             if let Ahead::Up(path) = std::mem::replace(&mut self.ahead, above) {
                 items.push(path.into_os_string());
             }
@@ -138,8 +144,7 @@ impl Survey {
         let (item, path) = match self.incoming.front() {
             None => return Ok(()),
             Some(Incoming::Start) => {
-                look.at(&job.request.start_dir)?;
-                let path = Start::resolve(&job.request.start_dir)?.path;
+                let path = Start::resolve(job.request.first_dir(look)?)?.path;
                 self.start = Some(path.clone());
                 (path.clone().into_os_string(), path)
             }
@@ -156,9 +161,15 @@ impl Survey {
             }
             Some(Incoming::Item(item, path)) => (item.clone(), path.clone()),
         };
+        if matches!(self.walk, Some((Direction::Up, _))) {
+            let mut stops = Stops::of(&job.request, &path);
+            stops.settle(job, look)?;
+            self.stops = stops;
+        }
         self.incoming.pop_front();
         self.ahead = match self.walk {
             None => Ahead::Only(item, path),
+            Some((Direction::Up, _)) if self.stops.ends_before(&path) => Ahead::Nothing,
             Some((Direction::Up, _)) => Ahead::Up(path),
             Some((Direction::Down, _)) => Ahead::Down { queue: VecDeque::from([path]), left: MOST_DOWN },
         };
@@ -199,7 +210,8 @@ impl Survey {
             self.look_at(path.clone(), job, look)?
         } else {
             let sights = self.wanted.iter().map(|_| None).collect();
-            Seen { item: OsString::new(), path: path.clone(), walked: Verdict::Yes, sights, names: None }
+            let (walked, excluded) = (Verdict::Yes, Verdict::No);
+            Seen { item: OsString::new(), path: path.clone(), walked, sights, names: None, excluded }
         };
         self.ahead = match std::mem::take(&mut self.ahead) {
             Ahead::Only(item, _) => {
@@ -214,7 +226,7 @@ impl Survey {
                 queue.extend(below.iter().map(|name| path.join(name)));
                 Ahead::Down { queue, left }
             }
-            Ahead::Up(path) => path.parent().map_or(Ahead::Nothing, |parent| Ahead::Up(parent.to_path_buf())),
+            Ahead::Up(path) => self.stops.above(&path).map_or(Ahead::Nothing, Ahead::Up),
             Ahead::Nothing => Ahead::Nothing,
         };
         if seen.item.is_empty() {
@@ -245,15 +257,22 @@ impl Survey {
                 }
             });
         }
-        let names = of_names(&walked, &sights).then(|| names_in(&directory));
-        drop(directory);
         let may_be_root = sights.iter().flatten().any(Sight::is_of_interest);
         // What a walk leads to is resolved.
         let path = if may_be_root && self.walk.is_none() { resolve(path) } else { path };
+        let excluded = match self.exclude.as_ref().and_then(Option::as_ref) {
+            Some(exclude) if may_be_root => exclude.judge(&At { path: &path, directory: &directory }),
+            _ => Verdict::No,
+        };
+        if excluded == Verdict::Yes {
+            sights.iter_mut().for_each(|sight| *sight = None);
+        }
+        let names = of_names(&walked, &sights, &excluded).then(|| names_in(&directory));
+        drop(directory);
         for sight in sights.iter_mut().flatten() {
             self.complete(sight, &path, job, look)?;
         }
-        Ok(Seen { item: OsString::new(), path, walked, sights, names })
+        Ok(Seen { item: OsString::new(), path, walked, sights, names, excluded })
     }
 
     /// What the default rule wants to know beside the marks themselves.
@@ -261,16 +280,11 @@ impl Survey {
         let Sight::Marks { marks, is_home, main_checkout } = sight else { return Ok(()) };
         match marks {
             Marks::Repository { is_main_checkout: false } => {
-                *main_checkout = worktree::name_of_main_checkout(path, look)?;
+                *main_checkout = repository::name_of_main_checkout(path, look)?;
             }
             Marks::Manifest | Marks::Makefile => {
                 if let Some(home) = &job.request.home {
-                    let resolved = match self.home.take() {
-                        Some(resolved) => resolved,
-                        None => resolved_home(home, look)?,
-                    };
-                    *is_home = *path == resolved;
-                    self.home = Some(resolved);
+                    *is_home = *path == job.memory.home.resolved(home, look)?;
                 }
             }
             Marks::Repository { is_main_checkout: true } | Marks::Nothing => {}
@@ -281,6 +295,9 @@ impl Survey {
 
 impl Trip for Survey {
     fn run(&mut self, job: &Job, look: &Look) -> Result<(), Stop> {
+        if self.exclude.is_none() {
+            self.exclude = Some(naming::exclude(job, look)?);
+        }
         while self.seen.len() < MOST_ITEMS && !self.is_exhausted() {
             self.step(job, look)?;
             // What comes next may not have to be looked at: up there, directories can be large, and disks slow.
@@ -302,7 +319,7 @@ impl Sight {
     }
 
     /// Whether the directory may be a project's root.
-    fn is_of_interest(&self) -> bool {
+    pub(super) fn is_of_interest(&self) -> bool {
         match self {
             Self::Marks { marks, .. } => *marks != Marks::Nothing,
             Self::Levels(levels) => levels.iter().any(|level| *level != Verdict::No),
@@ -310,10 +327,31 @@ impl Sight {
     }
 }
 
+/// A directory with its resolved path.
+struct At<'a> {
+    path: &'a Path,
+    directory: &'a Directory,
+}
+
+impl Names for At<'_> {
+    fn path(&self) -> Option<&Path> {
+        Some(self.path)
+    }
+
+    fn holds(&self, name: &OsStr) -> bool {
+        Names::holds(self.directory, name)
+    }
+
+    fn any(&self, condition: &mut dyn FnMut(&OsStr) -> bool) -> bool {
+        Names::any(self.directory, condition)
+    }
+}
+
 /// Whether a leaf that these depend on is asked with names.
-fn of_names(walked: &Verdict, sights: &[Option<Sight>]) -> bool {
+fn of_names(walked: &Verdict, sights: &[Option<Sight>], excluded: &Verdict) -> bool {
     let asked = |verdict: &Verdict| verdict.leaves().iter().any(|leaf| leaf.of_names);
     asked(walked)
+        || asked(excluded)
         || sights.iter().flatten().any(|sight| match sight {
             Sight::Levels(levels) => levels.iter().any(asked),
             Sight::Marks { .. } => false,
@@ -321,7 +359,7 @@ fn of_names(walked: &Verdict, sights: &[Option<Sight>]) -> bool {
 }
 
 /// All entries of a directory, in byte order.
-fn names_in(directory: &Directory) -> Arc<[OsString]> {
+pub(super) fn names_in(directory: &Directory) -> Arc<[OsString]> {
     let mut names = Vec::new();
     Names::any(directory, &mut |name: &OsStr| {
         names.push(name.to_owned());

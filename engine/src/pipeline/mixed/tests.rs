@@ -4,6 +4,7 @@ mod detecting;
 mod disks;
 mod files;
 mod host;
+mod naming;
 mod streams;
 
 use std::ffi::OsString;

@@ -228,12 +228,14 @@ fn the_home_directory_is_no_project_by_its_manifest_here_either() {
     let host = Scripted::new(&scene.runtime).function(1..2, pass).arc();
     let mut request = scene.request_with("app/pack", vec![UP, Stage::Call, DETECT], LONG);
     request.home = Some(scene.path("app/pack"));
+    request.naming.stop_at = Some(Vec::new());
     let plan = scene.runtime.block_on(scene.engine.plan(request, |_| None, host)).unwrap();
     assert_eq!(plan.projects[0].root, scene.path("app/pack"));
     fs::write(scene.path("app/Makefile"), "").unwrap();
     let host = Scripted::new(&scene.runtime).function(1..2, pass).arc();
     let mut request = scene.request_with("app/pack", vec![UP, Stage::Call, DETECT], LONG);
     request.home = Some(scene.path("app/pack"));
+    request.naming.stop_at = Some(Vec::new());
     let plan = scene.runtime.block_on(scene.engine.plan(request, |_| None, host)).unwrap();
     assert_eq!(plan.projects[0].root, scene.path("app"));
 }

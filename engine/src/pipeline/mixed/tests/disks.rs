@@ -193,6 +193,7 @@ fn a_load_that_is_dropped_cancels_all_that_it_has_asked() {
                 match question {
                     Question::Match { mut answer, .. } => answer.closed().await,
                     Question::OnMatch { mut answer, .. } => answer.closed().await,
+                    Question::Name { mut answer, .. } => answer.closed().await,
                     Question::Find { mut answer, .. } => answer.closed().await,
                     Question::Run { mut items, out, .. } => {
                         while items.recv().await.is_some() {}

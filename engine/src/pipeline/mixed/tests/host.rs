@@ -10,12 +10,16 @@ use std::sync::{Arc, Mutex};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
-use crate::pipeline::host::{Batch, Host, Matched, Question, Subject, Test};
+use crate::pipeline::host::{Asker, Batch, Host, Matched, Question, Subject, Test};
 use crate::plan::Project;
 
 type Matches = Box<dyn Fn(&Test) -> bool + Send + Sync>;
 type OnMatch = Box<dyn Fn(&Path, &[Project]) -> Matched + Send + Sync>;
+type Name = Box<dyn Fn(&Path, &Path) -> Option<OsString> + Send + Sync>;
 type Function = Box<dyn FnOnce(Items) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
+
+/// Stands for a stage.
+pub(super) const EXCLUDE: usize = usize::MAX;
 
 /// The user's code. What is not given drops what it is asked.
 pub(super) struct Scripted {
@@ -24,7 +28,8 @@ pub(super) struct Scripted {
     matches: Option<Matches>,
     on_match: Option<OnMatch>,
     finder: Option<Box<dyn Fn() -> Vec<PathBuf> + Send + Sync>>,
-    /// All tests, a list for each question, with the stage.
+    name: Option<Name>,
+    /// All tests, a list for each question, with the stage; [`EXCLUDE`] of those about excluded directories.
     pub(super) tests: Mutex<Vec<(usize, Vec<Test>)>>,
     /// Questions that nobody answers are kept here, if so wanted.
     kept: Option<Mutex<Vec<Question>>>,
@@ -38,6 +43,7 @@ impl Scripted {
             matches: None,
             on_match: None,
             finder: None,
+            name: None,
             tests: Mutex::default(),
             kept: None,
         }
@@ -64,6 +70,10 @@ impl Scripted {
         Self { finder: Some(Box::new(finder)), ..self }
     }
 
+    pub(super) fn name(self, name: impl Fn(&Path, &Path) -> Option<OsString> + Send + Sync + 'static) -> Self {
+        Self { name: Some(Box::new(name)), ..self }
+    }
+
     /// Keeps what it is asked and answers nothing.
     pub(super) fn keeping(self) -> Self {
         Self { kept: Some(Mutex::default()), ..self }
@@ -84,9 +94,13 @@ impl Host for Scripted {
             return kept.lock().unwrap().push(question);
         }
         match question {
-            Question::Match { stage, tests, answer } => {
+            Question::Match { asker, tests, answer } => {
                 if let Some(matches) = &self.matches {
                     let answers = tests.iter().map(matches).collect();
+                    let stage = match asker {
+                        Asker::Stage(stage) => stage,
+                        Asker::Exclude => EXCLUDE,
+                    };
                     self.tests.lock().unwrap().push((stage, tests));
                     drop(answer.send(answers));
                 }
@@ -94,6 +108,11 @@ impl Host for Scripted {
             Question::OnMatch { dir, projects, answer, .. } => {
                 if let Some(on_match) = &self.on_match {
                     drop(answer.send(on_match(&dir, &projects)));
+                }
+            }
+            Question::Name { root, start_dir, answer } => {
+                if let Some(name) = &self.name {
+                    drop(answer.send(name(&root, &start_dir)));
                 }
             }
             Question::Find { answer, .. } => {
