@@ -49,6 +49,11 @@ impl Contexts {
         self.bound(family, project).and_then(|id| self.plans.get(&id)).cloned()
     }
 
+    /// The plan that the context shows, if it shows one.
+    pub fn plan(&self, id: ContextId) -> Option<Arc<Plan>> {
+        self.plans.get(&id).cloned()
+    }
+
     /// All contexts of the family that belong to a project.
     pub fn all_bound(&self, family: FamilyId) -> Vec<ContextId> {
         self.bound.get(&family).into_iter().flat_map(HashMap::values).copied().collect()

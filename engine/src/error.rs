@@ -75,6 +75,10 @@ pub enum ErrorKind {
     Cancelled,
     /// The context belongs to no project, so there is no file for its settings.
     NoProject,
+    /// Nothing makes the start directory part of a project, and the user wants it to be none.
+    Excluded,
+    /// The directory of the configuration, or a project's own one, was there and is not any more.
+    Gone(Gone),
     /// Others have changed the same path again and again for this time (milliseconds).
     Contended {
         /// How long it was tried.
@@ -88,13 +92,22 @@ pub enum ErrorKind {
     Io(String),
 }
 
+/// What has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gone {
+    /// `config_dir`.
+    ConfigDir,
+    /// The root of the current project.
+    Root,
+}
+
 impl ErrorKind {
     /// The stable name of this kind of error in the Lua API.
     pub fn code(&self) -> &'static str {
         match self {
             Self::InvalidArgument(_) => "invalid_argument",
             Self::InvalidName(_) => "invalid_name",
-            Self::NotFound | Self::BrokenLink => "not_found",
+            Self::NotFound | Self::BrokenLink | Self::Gone(_) => "not_found",
             Self::NotAFile(_) | Self::NotADirectory | Self::OtherThanAsked { .. } => "not_a_file",
             Self::TooLarge { .. } => "too_large",
             Self::Untrusted(_) => "untrusted",
@@ -104,7 +117,7 @@ impl ErrorKind {
             Self::Depth { .. } => "depth",
             Self::UnsupportedValue(_) => "unsupported_value",
             Self::Inherited { .. } => "inherited",
-            Self::NoProject => "no_project",
+            Self::NoProject | Self::Excluded => "no_project",
             Self::Timeout { .. } | Self::Contended { .. } | Self::Locked { .. } => "timeout",
             Self::Cancelled => "cancelled",
             Self::Busy => "busy",
@@ -264,6 +277,15 @@ impl fmt::Display for Error {
             }
             ErrorKind::NoProject => f.write_str(
                 "no project is loaded here, so there is no file for these settings; they are kept, and saved once a load finds one",
+            ),
+            ErrorKind::Excluded => f.write_str(
+                "lies in no project, and `exclude` says that it is none itself; load from another directory, or take it out of `exclude`",
+            ),
+            ErrorKind::Gone(Gone::ConfigDir) => f.write_str(
+                "has gone; what was loaded from it stays in force until it is there again (or until `:ProjectConfig clear`)",
+            ),
+            ErrorKind::Gone(Gone::Root) => f.write_str(
+                "the project's directory has gone; its configuration stays in force until you change to another project",
             ),
             ErrorKind::Contended { after_ms } => {
                 write!(f, "others have kept changing the same setting for {after_ms} ms; try again")

@@ -5,6 +5,7 @@
 //! runs the user's code. All types are `Send`; blocking work runs on threads of its own, with a deadline.
 #![forbid(unsafe_code)]
 
+pub mod bindings;
 pub mod caches;
 mod calls;
 pub mod contexts;
@@ -21,7 +22,11 @@ pub mod name;
 pub mod open;
 pub mod pipeline;
 pub mod plan;
+pub mod presence;
+mod repository;
 pub mod settings;
 mod shelf;
 pub mod store;
 pub mod time_step;
+pub mod verdict;
+pub mod watch;

@@ -28,15 +28,52 @@ pub struct Key {
     pub config_dir: PathBuf,
     /// Identity of the options in force, given out by whoever can compare them.
     pub options: u64,
+    /// It only looks at what has changed for a project that is loaded ([`Reason::ConfigDir`]), which answers nobody else.
+    pub is_check: bool,
 }
 
-/// Who asked for a load, and so who may end it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// A user or a plugin: only `clear()` and `setup()` end it.
-    User,
-    /// Start-up, lazy loading, a watcher: gives way to a newer automatic load.
-    Automatic,
+/// Why there is a load.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reason {
+    /// A file of the project's configuration has changed.
+    ConfigDir,
+    /// The user has entered a buffer.
+    Buffer,
+    /// The current directory has changed.
+    Cwd,
+    /// The editor starts, or has come to its first file.
+    Startup,
+    /// A user or a plugin has asked for it.
+    Manual,
+}
+
+impl Reason {
+    /// Its name for users.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigDir => "config_dir",
+            Self::Buffer => "buffer",
+            Self::Cwd => "cwd",
+            Self::Startup => "startup",
+            Self::Manual => "manual",
+        }
+    }
+
+    /// The reason of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::ConfigDir, Self::Buffer, Self::Cwd, Self::Startup, Self::Manual];
+        all.into_iter().find(|reason| reason.as_str() == name)
+    }
+
+    /// Whether the load goes where the user is, and so gives way to a newer one that does. Others are ended by `clear()` and `setup()` only.
+    fn gives_way(self) -> bool {
+        matches!(self, Self::Buffer | Self::Cwd | Self::Startup)
+    }
+
+    /// Whether the load is of use only where the user has come to another project.
+    pub fn follows(self) -> bool {
+        matches!(self, Self::Buffer | Self::Cwd)
+    }
 }
 
 /// The answer to [`Loads::ask`].
@@ -61,19 +98,36 @@ pub struct Ended {
     pub next: Option<RunId>,
 }
 
+/// The answer to [`Loads::commit`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Committed {
+    /// Its project becomes the current one.
+    pub current: bool,
+    /// Automatic requests whose files ran until now.
+    pub superseded: Vec<RequestId>,
+}
+
 #[derive(Debug)]
 struct Run {
     key: Key,
-    requests: Vec<(RequestId, Origin)>,
+    requests: Vec<(RequestId, Reason)>,
     /// The run that answers equal loads asked for while this one runs.
     next: Option<RunId>,
     /// Waiting for an equal run to end.
     queued: bool,
+    /// It has found its project, and its files may be running.
+    committed: bool,
 }
 
 impl Run {
-    fn is_automatic(&self) -> bool {
-        self.requests.iter().all(|(_, origin)| *origin == Origin::Automatic)
+    fn gives_way(&self) -> bool {
+        self.requests.iter().all(|(_, reason)| reason.gives_way())
+    }
+
+    /// The weightiest one; of two that follow the user, the later one.
+    fn reason(&self) -> Option<Reason> {
+        let weight = |reason: Reason| if reason.follows() { Reason::Buffer } else { reason };
+        self.requests.iter().map(|(_, reason)| *reason).max_by_key(|reason| weight(*reason))
     }
 }
 
@@ -93,14 +147,14 @@ impl Loads {
     }
 
     /// Asks for a load.
-    pub fn ask(&mut self, key: Key, origin: Origin) -> Asked {
-        let superseded = match origin {
-            Origin::User => Vec::new(),
-            Origin::Automatic => {
-                let gives_way = self.automatic_runs(&key);
-                self.cancel_where(|id, _| gives_way.contains(&id))
-            }
-        };
+    pub fn ask(&mut self, key: Key, reason: Reason) -> Asked {
+        let mut superseded = Vec::new();
+        if reason.gives_way() {
+            // One whose files run goes on: this one may find that the user is where he was. So does what start-up loads: where he is may be no
+            // project at all.
+            let stays = |run: &Run| run.committed || (reason.follows() && run.reason() == Some(Reason::Startup));
+            superseded = self.supersede(|run| run.key != key && !stays(run));
+        }
         let request = RequestId(self.new_id());
         let running = self.runs.iter().find(|(_, run)| !run.queued && run.key == key).map(|(id, _)| *id);
         let waiting = running.and_then(|id| self.runs[&id].next);
@@ -111,12 +165,15 @@ impl Loads {
                 if let Some(run) = running.and_then(|id| self.runs.get_mut(&id)) {
                     run.next = Some(id);
                 }
-                self.runs.insert(id, Run { key, requests: Vec::new(), next: None, queued: running.is_some() });
+                self.runs.insert(
+                    id,
+                    Run { key, requests: Vec::new(), next: None, queued: running.is_some(), committed: false },
+                );
                 id
             }
         };
         if let Some(run) = self.runs.get_mut(&run) {
-            run.requests.push((request, origin));
+            run.requests.push((request, reason));
         }
         Asked { request, run, behind: running, superseded }
     }
@@ -160,29 +217,43 @@ impl Loads {
         self.runs.contains_key(&run)
     }
 
-    /// Notes that the run found its project; true if that project becomes the current one, which it does unless a load that was
-    /// asked for later was committed before. Only the session's family has a current one.
-    pub fn commit(&mut self, run: RunId) -> bool {
-        if self.family(run) != Some(FamilyId::SESSION) {
-            return false;
-        }
-        let asked = self.runs.get(&run).and_then(|run| requests(run).max());
-        let newest = asked >= self.committed;
-        if newest {
-            self.committed = asked;
-        }
-        newest
+    /// Why the run takes place; `None` if it is not live.
+    pub fn reason(&self, run: RunId) -> Option<Reason> {
+        self.runs.get(&run).and_then(Run::reason)
     }
 
-    /// The runs that nobody but automation asked for, those of `key` left out. A run that a user waits behind is not among them: what
-    /// waits starts only when it ends.
-    fn automatic_runs(&self, key: &Key) -> Vec<RunId> {
-        let automatic = |id: &RunId| self.runs.get(id).is_some_and(Run::is_automatic);
-        self.runs
-            .iter()
-            .filter(|(id, run)| run.key != *key && automatic(id) && run.next.as_ref().is_none_or(automatic))
-            .map(|(id, _)| *id)
-            .collect()
+    /// Notes that the run found its project; true if that project becomes the current one, which it does unless a load that was
+    /// asked for later was committed before. Only the session's family has a current one, and who only looks at what has changed makes none.
+    pub fn commit(&mut self, run: RunId) -> Committed {
+        let Some(committed) = self.runs.get_mut(&run) else { return Committed::default() };
+        committed.committed = true;
+        if committed.key.is_check || committed.key.family != FamilyId::SESSION {
+            return Committed::default();
+        }
+        let (key, asked) = (committed.key.clone(), requests(committed).max());
+        if asked < self.committed {
+            return Committed::default();
+        }
+        self.committed = asked;
+        // Should an older one run its files after this one, they would be those of a project that the user has left.
+        let is_older = |run: &Run| run.committed || requests(run).max() < asked;
+        Committed { current: true, superseded: self.supersede(|run| run.key != key && is_older(run)) }
+    }
+
+    /// Notes that the run has found that the user is where he was: a load that was asked for earlier does not lead away any more.
+    pub fn stay(&mut self, run: RunId) {
+        let asked = self.runs.get(&run).and_then(|run| requests(run).max());
+        self.committed = self.committed.max(asked);
+    }
+
+    /// Ends those of these runs that nobody waits for. A run that a user waits behind is not among them: what waits starts only when it
+    /// ends.
+    fn supersede(&mut self, may_end: impl Fn(&Run) -> bool) -> Vec<RequestId> {
+        let gives_way = |id: &RunId| self.runs.get(id).is_some_and(Run::gives_way);
+        let ends =
+            |(id, run): &(&RunId, &Run)| may_end(run) && gives_way(id) && run.next.as_ref().is_none_or(gives_way);
+        let given_up: Vec<RunId> = self.runs.iter().filter(ends).map(|(id, _)| *id).collect();
+        self.cancel_where(|id, _| given_up.contains(&id))
     }
 
     fn cancel_where(&mut self, ends: impl Fn(RunId, &Run) -> bool) -> Vec<RequestId> {
@@ -217,14 +288,20 @@ mod tests {
     use super::*;
 
     fn key(dir: &str) -> Key {
-        Key { family: FamilyId::SESSION, start_dir: dir.into(), config_dir: "/config".into(), options: 1 }
+        Key {
+            family: FamilyId::SESSION,
+            start_dir: dir.into(),
+            config_dir: "/config".into(),
+            options: 1,
+            is_check: false,
+        }
     }
 
     #[test]
     fn equal_loads_share_one_further_run() {
         let mut loads = Loads::default();
-        let first = loads.ask(key("/a"), Origin::User);
-        let rest: Vec<Asked> = (0..49).map(|_| loads.ask(key("/a"), Origin::User)).collect();
+        let first = loads.ask(key("/a"), Reason::Manual);
+        let rest: Vec<Asked> = (0..49).map(|_| loads.ask(key("/a"), Reason::Manual)).collect();
         assert_eq!(first.behind, None);
         assert!(rest.iter().all(|asked| asked.behind == Some(first.run) && asked.run == rest[0].run));
 
@@ -238,10 +315,10 @@ mod tests {
     #[test]
     fn a_load_asked_for_during_the_further_run_waits_for_that_one() {
         let mut loads = Loads::default();
-        let first = loads.ask(key("/a"), Origin::User);
-        let second = loads.ask(key("/a"), Origin::User);
+        let first = loads.ask(key("/a"), Reason::Manual);
+        let second = loads.ask(key("/a"), Reason::Manual);
         loads.end(first.run);
-        let third = loads.ask(key("/a"), Origin::User);
+        let third = loads.ask(key("/a"), Reason::Manual);
         assert_eq!(third.behind, Some(second.run));
         assert_eq!(loads.end(second.run).next, Some(third.run));
     }
@@ -249,26 +326,26 @@ mod tests {
     #[test]
     fn loads_of_different_directories_or_options_are_independent() {
         let mut loads = Loads::default();
-        loads.ask(key("/a"), Origin::User);
-        assert_eq!(loads.ask(key("/b"), Origin::User).behind, None);
-        assert_eq!(loads.ask(Key { options: 2, ..key("/a") }, Origin::User).behind, None);
+        loads.ask(key("/a"), Reason::Manual);
+        assert_eq!(loads.ask(key("/b"), Reason::Manual).behind, None);
+        assert_eq!(loads.ask(Key { options: 2, ..key("/a") }, Reason::Manual).behind, None);
     }
 
     #[test]
     fn the_load_asked_for_last_becomes_current_whatever_ends_first() {
         let mut loads = Loads::default();
-        let a = loads.ask(key("/a"), Origin::User);
-        let b = loads.ask(key("/b"), Origin::User);
-        assert!(loads.commit(b.run));
-        assert!(!loads.commit(a.run));
+        let a = loads.ask(key("/a"), Reason::Manual);
+        let b = loads.ask(key("/b"), Reason::Manual);
+        assert!(loads.commit(b.run).current);
+        assert!(!loads.commit(a.run).current);
     }
 
     #[test]
     fn an_automatic_load_gives_way_to_a_newer_one_and_a_users_load_does_not() {
         let mut loads = Loads::default();
-        let automatic = loads.ask(key("/a"), Origin::Automatic);
-        let user = loads.ask(key("/b"), Origin::User);
-        let newer = loads.ask(key("/c"), Origin::Automatic);
+        let automatic = loads.ask(key("/a"), Reason::Startup);
+        let user = loads.ask(key("/b"), Reason::Manual);
+        let newer = loads.ask(key("/c"), Reason::Startup);
         assert_eq!(newer.superseded, [automatic.request]);
         assert!(!loads.is_live(automatic.run));
         assert!(loads.is_live(user.run));
@@ -277,27 +354,27 @@ mod tests {
     #[test]
     fn an_automatic_run_that_a_user_waits_behind_does_not_give_way() {
         let mut loads = Loads::default();
-        let running = loads.ask(key("/a"), Origin::Automatic);
-        let user = loads.ask(key("/a"), Origin::User);
-        assert_eq!(loads.ask(key("/b"), Origin::Automatic).superseded, []);
+        let running = loads.ask(key("/a"), Reason::Startup);
+        let user = loads.ask(key("/a"), Reason::Manual);
+        assert_eq!(loads.ask(key("/b"), Reason::Startup).superseded, []);
         assert_eq!(loads.end(running.run).next, Some(user.run));
     }
 
     #[test]
     fn an_automatic_load_queued_behind_a_users_gives_way_alone() {
         let mut loads = Loads::default();
-        let user = loads.ask(key("/a"), Origin::User);
-        let automatic = loads.ask(key("/a"), Origin::Automatic);
-        assert_eq!(loads.ask(key("/b"), Origin::Automatic).superseded, [automatic.request]);
+        let user = loads.ask(key("/a"), Reason::Manual);
+        let automatic = loads.ask(key("/a"), Reason::Startup);
+        assert_eq!(loads.ask(key("/b"), Reason::Startup).superseded, [automatic.request]);
         assert_eq!(loads.end(user.run), Ended { answered: vec![user.request], next: None });
     }
 
     #[test]
     fn cancelling_ends_the_run_and_those_behind_it_once() {
         let mut loads = Loads::default();
-        let a = loads.ask(key("/a"), Origin::User);
-        let queued = loads.ask(key("/a"), Origin::User);
-        let b = loads.ask(key("/b"), Origin::User);
+        let a = loads.ask(key("/a"), Reason::Manual);
+        let queued = loads.ask(key("/a"), Reason::Manual);
+        let b = loads.ask(key("/b"), Reason::Manual);
         assert_eq!(loads.cancel(&[a.run]), [a.request, queued.request]);
         assert_eq!(loads.cancel_all(FamilyId::SESSION), [b.request]);
         assert_eq!(loads.cancel_all(FamilyId::SESSION), []);
@@ -308,11 +385,11 @@ mod tests {
     fn families_neither_share_nor_cancel_each_others_loads_and_only_the_session_has_a_current_project() {
         let mut loads = Loads::default();
         let family = crate::contexts::Contexts::default().create_family();
-        let own = loads.ask(key("/a"), Origin::User);
-        let other = loads.ask(Key { family, ..key("/a") }, Origin::User);
+        let own = loads.ask(key("/a"), Reason::Manual);
+        let other = loads.ask(Key { family, ..key("/a") }, Reason::Manual);
         assert_eq!(other.behind, None);
-        assert!(!loads.commit(other.run));
-        assert!(loads.commit(own.run));
+        assert!(!loads.commit(other.run).current);
+        assert!(loads.commit(own.run).current);
         assert_eq!(loads.cancel_all(FamilyId::SESSION), [own.request]);
         assert!(loads.is_live(other.run));
         assert_eq!(loads.cancel_all(family), [other.request]);
@@ -321,9 +398,9 @@ mod tests {
     #[test]
     fn a_withdrawn_call_is_not_answered_again() {
         let mut loads = Loads::default();
-        let running = loads.ask(key("/a"), Origin::User);
-        let withdrawn = loads.ask(key("/a"), Origin::User);
-        let other = loads.ask(key("/a"), Origin::User);
+        let running = loads.ask(key("/a"), Reason::Manual);
+        let withdrawn = loads.ask(key("/a"), Reason::Manual);
+        let other = loads.ask(key("/a"), Reason::Manual);
         assert!(loads.withdraw(withdrawn.request));
         assert!(!loads.withdraw(withdrawn.request));
         assert_eq!(loads.end(running.run).next, Some(other.run));
@@ -333,12 +410,120 @@ mod tests {
     #[test]
     fn a_queued_run_whose_every_call_was_withdrawn_does_not_start() {
         let mut loads = Loads::default();
-        let running = loads.ask(key("/a"), Origin::User);
-        let queued = loads.ask(key("/a"), Origin::User);
-        let other = loads.ask(key("/a"), Origin::User);
+        let running = loads.ask(key("/a"), Reason::Manual);
+        let queued = loads.ask(key("/a"), Reason::Manual);
+        let other = loads.ask(key("/a"), Reason::Manual);
         assert!(loads.withdraw(other.request));
         assert!(loads.withdraw(queued.request));
         assert!(!loads.is_live(queued.run));
         assert_eq!(loads.end(running.run), Ended { answered: vec![running.request], next: None });
+    }
+
+    #[test]
+    fn a_look_at_what_has_changed_neither_gives_way_nor_makes_a_project_current() {
+        let mut loads = Loads::default();
+        let check = loads.ask(Key { is_check: true, ..key("/a") }, Reason::ConfigDir);
+        let follow = loads.ask(key("/b"), Reason::Buffer);
+        assert_eq!(follow.superseded, []);
+        let later = loads.ask(Key { is_check: true, ..key("/c") }, Reason::ConfigDir);
+        assert_eq!(later.superseded, []);
+        assert!(!loads.commit(later.run).current);
+        assert!(loads.commit(follow.run).current, "what only looks is not the last load that was asked for");
+        assert!(!loads.commit(check.run).current);
+    }
+
+    #[test]
+    fn a_look_at_what_has_changed_answers_no_load_of_the_same_directory() {
+        let mut loads = Loads::default();
+        loads.ask(Key { is_check: true, ..key("/a") }, Reason::ConfigDir);
+        assert_eq!(loads.ask(key("/a"), Reason::Manual).behind, None);
+    }
+
+    #[test]
+    fn who_shares_a_run_with_a_user_gets_what_the_user_wants() {
+        let mut loads = Loads::default();
+        loads.ask(key("/a"), Reason::Manual);
+        let shared = loads.ask(key("/a"), Reason::Cwd);
+        assert_eq!(loads.reason(shared.run), Some(Reason::Cwd));
+        loads.ask(key("/a"), Reason::Buffer);
+        assert_eq!(loads.reason(shared.run), Some(Reason::Buffer), "the latest of the two decides");
+        loads.ask(key("/a"), Reason::Manual);
+        loads.ask(key("/a"), Reason::Cwd);
+        assert_eq!(loads.reason(shared.run), Some(Reason::Manual));
+    }
+
+    #[test]
+    fn reasons_are_found_by_their_names() {
+        for reason in [Reason::ConfigDir, Reason::Buffer, Reason::Cwd, Reason::Startup, Reason::Manual] {
+            assert_eq!(Reason::named(reason.as_str()), Some(reason));
+        }
+        assert_eq!(Reason::named(""), None);
+    }
+
+    #[test]
+    fn an_automatic_load_whose_files_run_gives_way_only_to_one_that_leads_elsewhere() {
+        let mut loads = Loads::default();
+        let running = loads.ask(key("/a"), Reason::Startup);
+        loads.commit(running.run);
+        let same = loads.ask(key("/a/deep"), Reason::Buffer);
+        assert_eq!(same.superseded, []);
+        loads.stay(same.run);
+        loads.end(same.run);
+        assert!(loads.is_live(running.run));
+        let other = loads.ask(key("/b"), Reason::Buffer);
+        assert_eq!(loads.commit(other.run), Committed { current: true, superseded: vec![running.request] });
+        assert!(!loads.is_live(running.run));
+    }
+
+    #[test]
+    fn who_follows_to_where_the_user_was_before_he_asked_for_another_project_gives_way_to_that() {
+        let mut loads = Loads::default();
+        let follow = loads.ask(key("/b"), Reason::Buffer);
+        let user = loads.ask(key("/a"), Reason::Manual);
+        assert_eq!(user.superseded, []);
+        assert_eq!(loads.commit(user.run), Committed { current: true, superseded: vec![follow.request] });
+        assert!(!loads.is_live(follow.run));
+    }
+
+    #[test]
+    fn what_start_up_loads_gives_way_only_to_one_that_has_found_where_the_user_is() {
+        let mut loads = Loads::default();
+        let start = loads.ask(key("/a"), Reason::Startup);
+        let nowhere = loads.ask(key("/tmp"), Reason::Buffer);
+        assert_eq!(nowhere.superseded, []);
+        loads.end(nowhere.run);
+        assert!(loads.is_live(start.run));
+        let elsewhere = loads.ask(key("/b"), Reason::Buffer);
+        assert_eq!(elsewhere.superseded, []);
+        assert_eq!(loads.commit(elsewhere.run), Committed { current: true, superseded: vec![start.request] });
+        assert_eq!(loads.ask(key("/c"), Reason::Startup).superseded, [], "its files run");
+    }
+
+    #[test]
+    fn what_follows_the_user_gives_way_to_a_later_load_that_is_committed_before_it() {
+        let mut loads = Loads::default();
+        let follow = loads.ask(key("/slow"), Reason::Buffer);
+        let user = loads.ask(key("/b"), Reason::Manual);
+        assert_eq!(user.superseded, []);
+        let later = loads.ask(key("/c"), Reason::Buffer);
+        assert_eq!(later.superseded, [follow.request]);
+        assert_eq!(loads.commit(user.run), Committed { current: true, superseded: vec![] });
+        assert!(loads.commit(later.run).current, "it was asked for after the user's");
+
+        let follow = loads.ask(key("/slow"), Reason::Cwd);
+        let user = loads.ask(key("/b"), Reason::Manual);
+        let check = loads.ask(Key { is_check: true, ..key("/slow") }, Reason::ConfigDir);
+        assert_eq!(loads.commit(user.run).superseded, [later.request, follow.request]);
+        assert!(!loads.is_live(follow.run));
+        assert!(loads.is_live(check.run));
+    }
+
+    #[test]
+    fn who_finds_that_the_user_is_where_he_was_keeps_an_earlier_load_from_leading_away() {
+        let mut loads = Loads::default();
+        let away = loads.ask(key("/b"), Reason::Manual);
+        let back = loads.ask(key("/a"), Reason::Buffer);
+        loads.stay(back.run);
+        assert!(!loads.commit(away.run).current);
     }
 }

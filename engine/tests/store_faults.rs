@@ -504,12 +504,14 @@ mod a_load {
         let json = FileKind { name: "json".into(), extensions: vec![".json".into()], merged: true };
         let request = Request {
             start_dir: tmp.path().join("repo"),
+            near: false,
             config_dir: tmp.path().join("config"),
             stages: Stage::default_pipeline(),
             kinds: vec![json],
             limits: Limits { max_file_size: 1 << 20, trust_mtime: true },
             timeout: Duration::from_secs(60),
             home: None,
+            naming: Default::default(),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         runtime

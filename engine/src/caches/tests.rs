@@ -498,12 +498,14 @@ fn a_load_and_a_cache_do_not_both_get_stuck_on_a_path() {
     let hung = scene.hang("start");
     let request = Request {
         start_dir: scene.at("start"),
+        near: false,
         config_dir: scene.at("config"),
         stages: Stage::default_pipeline(),
         kinds: Vec::new(),
         limits: LIMITS,
         timeout: SHORT,
         home: None,
+        naming: Default::default(),
     };
     let error = scene.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).unwrap_err();
     assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.at("start")));

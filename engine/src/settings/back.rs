@@ -243,6 +243,29 @@ impl Back {
         (value, self.size(sources), self.epoch())
     }
 
+    /// Whether the context's files have been changed by somebody else since they were last seen. Of those that are being saved whoever saves
+    /// them finds out.
+    pub(super) fn has_news(&self, context: ContextId, plan: &Plan) -> bool {
+        let is_news = |source: &JsonSource| match self.files.get(&source.entry.path) {
+            Some(file) => {
+                let is_newer = file.saving.is_none() && file.seen.is_none_or(|seen| seen < source.entry.seen());
+                is_newer && !has_same_content(file.entry.as_ref(), Some(&source.entry))
+            }
+            None => true,
+        };
+        let has_gone = |source: &&Source| {
+            let is_above = |problem: &Error| problem.path().is_some_and(|above| source.path.starts_with(above));
+            let was_there = |file: &File| file.saving.is_none() && file.entry.is_some();
+            self.files.get(&source.path).is_some_and(was_there)
+                && !plan.json_sources.iter().any(|found| found.entry.path == source.path)
+                && !plan.problems.iter().any(is_above)
+        };
+        let known = self.open.get(&context).map_or(&[][..], |sources| &sources.files);
+        let of_loads = known.iter().filter(|source| !matches!(source.origin, Origin::Executor { .. }));
+        plan.json_sources.iter().filter(|source| !source.outdated).any(is_news)
+            || of_loads.clone().any(|source| has_gone(&source))
+    }
+
     /// Adds what a load that began at `began` cannot have found, but the context has: files with unsaved changes, and files that were seen
     /// later; and what executors have merged since the change `serial`.
     pub(super) fn add_newer(&self, context: ContextId, sources: &mut Sources, began: Instant, serial: u64) {

@@ -9,10 +9,11 @@ use serde_json::Map;
 use super::back::Pending;
 use super::{Merging, Sources, Ticket};
 use crate::contexts::ContextId;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Gone, Result};
 use crate::file_cache::{FileCache, FileEntry};
 use crate::json::{self, Change, Edit, Value};
 use crate::open::{ConfigDir, Limits, Place};
+use crate::presence::has_gone;
 use crate::store;
 
 /// How long another editor's lock is waited for.
@@ -159,6 +160,10 @@ impl Save {
             lock_deadline: Instant::now() + LOCK_WAIT.min(self.timeout),
             durable: true,
         };
+        // What was there has gone with its directory: a new one, with nothing else in it, would be taken for what is in force.
+        if let Some(directory) = self.path.parent().filter(|directory| self.known.is_some() && has_gone(directory)) {
+            return Err(Error::new(ErrorKind::Gone(Gone::ConfigDir)).at(directory));
+        }
         let mut met = Vec::new();
         let saved = store::save(&self.path, &options, &mut |current| {
             let text = current.unwrap_or_default();

@@ -425,6 +425,15 @@ impl Settings {
         Prepared { value, base, revision, epoch, size, opening: Some(Opening { sources, began, serial }) }
     }
 
+    /// Whether the plan brings settings of the context's files that somebody else has written. Waits for what workers compute.
+    pub fn has_news(self: &Arc<Self>, context: ContextId, plan: &Plan) -> bool {
+        let mut back = self.back();
+        self.run_tasks(&mut back);
+        let has_news = back.has_news(context, plan);
+        self.release(back);
+        has_news
+    }
+
     /// Carries out all tasks, and says what the context shows, in one step with seeing that there is no task: a change that is in the one
     /// is in the other too.
     fn settle(&self, back: &mut Back, context: Option<ContextId>) -> (Option<Arc<Value>>, Option<u64>) {

@@ -158,6 +158,9 @@ impl Scene {
         Plan {
             start_dir: directory.clone(),
             projects: vec![Project { root: directory.clone(), name: "app".into() }; innermost + 1],
+            named: false,
+            fallback: false,
+            is_configuration: false,
             stem: directory.join("app"),
             files: Vec::new(),
             json: json::overlay(documents),
