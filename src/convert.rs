@@ -10,8 +10,10 @@ use crate::compare::Refused;
 use crate::family::{Family, LuaFamily};
 use crate::{kinds, stages};
 use engine::error::{Error, ErrorKind};
+use engine::loads::Reason;
+use engine::name::ProjectName;
 use engine::open::Limits;
-use engine::pipeline::Request;
+use engine::pipeline::{NameFrom, Naming, Request};
 use mlua::{AnyUserData, FromLua, IntoLua, Lua, Table, Value};
 
 /// Where [`crate::exports`] keeps the metatable of errors.
@@ -78,8 +80,8 @@ pub(crate) struct LoadRequest {
     pub(crate) family: Option<Arc<Family>>,
     /// Identity of the options in force.
     pub(crate) options: u64,
-    /// Nobody called `load`: start-up, lazy loading.
-    pub(crate) automatic: bool,
+    /// Why there is a load.
+    pub(crate) reason: Reason,
 }
 
 impl FromLua for LoadRequest {
@@ -92,12 +94,17 @@ impl FromLua for LoadRequest {
         let kinds = kinds::from_lua(lua, &table.raw_get("executors")?, stages.as_ref())?;
         let mut leaves = Vec::new();
         let stages = stages::from_lua(stages, &mut leaves)?;
+        let naming = match table.raw_get::<Option<Table>>("naming")? {
+            Some(naming) => naming_from_lua(&naming, &mut leaves)?,
+            None => Naming::default(),
+        };
         if !leaves.is_empty() {
             // Lua keeps them and runs them; here they are numbers.
             table.raw_set("leaves", lua.create_sequence_from(leaves)?)?;
         }
         let request = Request {
             start_dir: bytes("start_dir")?,
+            near: table.raw_get::<Option<bool>>("near")?.unwrap_or(false),
             config_dir: bytes("config_dir")?,
             kinds,
             stages,
@@ -107,11 +114,44 @@ impl FromLua for LoadRequest {
             },
             timeout: Duration::from_millis(table.raw_get("timeout_ms")?),
             home: home(),
+            naming,
         };
         let family = table.raw_get::<Option<AnyUserData>>("family")?;
         let family = family.map(|family| family.borrow::<LuaFamily>().map(|family| family.get())).transpose()?;
-        Ok(Self { request, family, options: table.raw_get("options")?, automatic: table.raw_get("automatic")? })
+        let reason = table.raw_get::<Option<String>>("reason")?;
+        let reason = match reason.as_deref() {
+            None => Reason::Manual,
+            Some(name) => Reason::named(name).ok_or_else(|| invalid(format!("reason: no `{name}`")))?,
+        };
+        Ok(Self { request, family, options: table.raw_get("options")?, reason })
     }
+}
+
+/// What `naming.lua` has made of the options.
+fn naming_from_lua(table: &Table, leaves: &mut Vec<Value>) -> mlua::Result<Naming> {
+    let path = |text: mlua::LuaString| PathBuf::from(os_string(&text.as_bytes()));
+    let mut names = Vec::new();
+    for given in table.raw_get::<Table>("names")?.sequence_values::<Table>() {
+        let given = given?;
+        let name = given.raw_get::<mlua::LuaString>(2)?;
+        let components: Vec<OsString> = name.as_bytes().split(|byte| *byte == b'/').map(os_string).collect();
+        let name = ProjectName::from_components(components.iter().map(OsString::as_os_str));
+        names.push((path(given.raw_get(1)?), name.map_err(mlua::Error::external)?));
+    }
+    let exclude = match table.raw_get::<Value>("exclude")? {
+        Value::Nil => None,
+        exclude => Some(stages::matcher(&exclude, "exclude", leaves, 0)?),
+    };
+    let stop_at = match table.raw_get::<Option<Table>>("stop_at")? {
+        Some(dirs) => Some(dirs.sequence_values().map(|dir| dir.map(path)).collect::<mlua::Result<_>>()?),
+        None => None,
+    };
+    let from = match table.raw_get::<String>("from")?.as_str() {
+        "remote" => NameFrom::Remote,
+        "host" => NameFrom::Host,
+        _ => NameFrom::Directory,
+    };
+    Ok(Naming { from, names, exclude, stop_at })
 }
 
 /// The user's home directory as the environment has it. Without that, it is for a thread to ask the system.

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::loads::RunId;
-use engine::pipeline::host::{Batch, Host, Matched, Question, Subject, Test};
+use engine::pipeline::host::{Asker, Batch, Host, Matched, Question, Subject, Test};
 use engine::plan::Project;
 use mlua::{IntoLua, Lua, LuaString, Nil, Table, Value};
 use tokio::runtime::Handle;
@@ -44,6 +44,7 @@ enum Waiting {
     Match(oneshot::Sender<Vec<bool>>, Vec<Test>),
     OnMatch(oneshot::Sender<Matched>),
     Find(oneshot::Sender<Vec<PathBuf>>),
+    Name(oneshot::Sender<Option<OsString>>),
     Run(Arc<Stream>),
 }
 
@@ -54,6 +55,7 @@ impl Waiting {
             Self::Match(answer, _) => answer.is_closed(),
             Self::OnMatch(answer) => answer.is_closed(),
             Self::Find(answer) => answer.is_closed(),
+            Self::Name(answer) => answer.is_closed(),
             Self::Run(stream) => {
                 let ends = stream.ends();
                 let is_over = |items: &mpsc::Receiver<Batch>| items.is_closed() && items.is_empty();
@@ -90,9 +92,10 @@ enum Arrived {
 
 /// What the main loop is asked, without the one who waits for it.
 pub(crate) enum Asked {
-    Match { stage: usize, count: usize },
+    Match { asker: Asker, count: usize },
     OnMatch { stage: usize, dir: PathBuf, projects: Vec<Project> },
     Find { stage: usize, projects: Option<Vec<Project>> },
+    Name { root: PathBuf, start_dir: PathBuf },
     Run { stage: usize, count: usize },
 }
 
@@ -103,14 +106,15 @@ impl Host for RunHost {
         open.last_id += 1;
         let id = open.last_id;
         let (waiting, asked) = match question {
-            Question::Match { stage, tests, answer } => {
+            Question::Match { asker, tests, answer } => {
                 let count = tests.len();
-                (Waiting::Match(answer, tests), Asked::Match { stage, count })
+                (Waiting::Match(answer, tests), Asked::Match { asker, count })
             }
             Question::OnMatch { stage, dir, projects, answer } => {
                 (Waiting::OnMatch(answer), Asked::OnMatch { stage, dir, projects })
             }
             Question::Find { stage, projects, answer } => (Waiting::Find(answer), Asked::Find { stage, projects }),
+            Question::Name { root, start_dir, answer } => (Waiting::Name(answer), Asked::Name { root, start_dir }),
             Question::Run { stages, items, out } => {
                 let ends = Mutex::new(Ends { items: Some(items), arrived: None, closed: false, out: Some(out) });
                 let stream = Arc::new(Stream { run: self.run, id, main_loop: self.main_loop, ends });
@@ -143,6 +147,12 @@ impl Questions {
                 let path = |path: mlua::Result<LuaString>| Ok(PathBuf::from(os_string(&path?.as_bytes())));
                 let paths = paths.sequence_values().map(path).collect::<mlua::Result<_>>()?;
                 let _ = answer.send(paths);
+            }
+            (Waiting::Name(answer), Value::String(name)) => {
+                let _ = answer.send(Some(os_string(&name.as_bytes())));
+            }
+            (Waiting::Name(answer), Value::Boolean(false)) => {
+                let _ = answer.send(None);
             }
             _ => return Err(invalid("no answer to this question")),
         }
@@ -262,9 +272,11 @@ impl Asked {
         let table = lua.create_table()?;
         table.raw_set("id", id)?;
         match self {
-            Self::Match { stage, count } => {
+            Self::Match { asker, count } => {
                 table.raw_set("kind", "match")?;
-                table.raw_set("stage", stage + 1)?;
+                if let Asker::Stage(stage) = asker {
+                    table.raw_set("stage", stage + 1)?;
+                }
                 table.raw_set("count", count)?;
             }
             Self::OnMatch { stage, dir, projects } => {
@@ -277,6 +289,11 @@ impl Asked {
                 table.raw_set("kind", "find")?;
                 table.raw_set("stage", stage + 1)?;
                 table.raw_set("projects", optional_projects(lua, projects.as_deref())?)?;
+            }
+            Self::Name { root, start_dir } => {
+                table.raw_set("kind", "name")?;
+                table.raw_set("root", Bytes(root.as_os_str()))?;
+                table.raw_set("start_dir", Bytes(start_dir.as_os_str()))?;
             }
             Self::Run { stage, count } => {
                 table.raw_set("kind", "run")?;
@@ -310,12 +327,17 @@ fn test_table(lua: &Lua, Test { leaf, subject }: &Test) -> mlua::Result<Table> {
 pub(crate) fn projects_table(lua: &Lua, projects: &[Project]) -> mlua::Result<Table> {
     let list = lua.create_table_with_capacity(projects.len(), 0)?;
     for project in projects {
-        let entry = lua.create_table()?;
-        entry.raw_set("root", Bytes(project.root.as_os_str()))?;
-        entry.raw_set("name", Bytes(&project.name))?;
-        list.raw_push(entry)?;
+        list.raw_push(project_table(lua, project)?)?;
     }
     Ok(list)
+}
+
+/// `{ root, name }`.
+pub(crate) fn project_table(lua: &Lua, project: &Project) -> mlua::Result<Table> {
+    let table = lua.create_table()?;
+    table.raw_set("root", Bytes(project.root.as_os_str()))?;
+    table.raw_set("name", Bytes(&project.name))?;
+    Ok(table)
 }
 
 pub(crate) fn optional_projects(lua: &Lua, projects: Option<&[Project]>) -> mlua::Result<Value> {

@@ -6,11 +6,13 @@ use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use engine::bindings::Clash;
 use engine::caches::Answer;
 use engine::contexts::ContextId;
 use engine::error::Error;
 use engine::json::Value;
 use engine::loads::{RequestId, RunId};
+use engine::plan::Project;
 use engine::settings::Ticket;
 
 use crate::host::Asked;
@@ -25,6 +27,8 @@ pub(crate) enum Reply {
     Failed(RunId, Error),
     /// The run executed its files and has ended: call `on_load`.
     Loaded(RunId),
+    /// The run has found nothing to do: end it. With the context of its project, if that is the current one.
+    Stayed(RunId, Option<ContextId>),
     /// A call gets the result of its run.
     Answer(RequestId, RunId),
     /// A call gets an error of its own.
@@ -55,6 +59,20 @@ pub(crate) enum Reply {
     Merged(RequestId, Result<PathBuf, Error>),
     /// What a cache has found or written, for the one who asked.
     Got(RequestId, Answer),
+    /// Something has changed on disk for the context: load it again.
+    Stale(ContextId),
+    /// Something is wrong with what is on disk for the context, which stays as it is; `None`: not any more.
+    Trouble(ContextId, Option<Error>),
+    /// Something is wrong beside the context's load: tell.
+    Complaint(ContextId, Error),
+    /// The project of the context, which is not the current one, is not on disk any more.
+    Gone(ContextId),
+    /// The context's project shares its name with another one, which is news or not; `None`: not any more.
+    NameClash(ContextId, Option<Clash>, bool),
+    /// Changes on disk are not told of, and looked for instead.
+    Blind(Error),
+    /// In which projects paths lie; `None`: that could not be found out.
+    Located(RequestId, Vec<Option<Project>>),
     /// Find out whether the one who made this call waits for it in a place where that can never end.
     CheckWait(RequestId),
 }

@@ -1,38 +1,43 @@
-//! The session: the tokio runtime, the engine, and the state of all loads. Everything that happens off the main thread starts here.
+//! The session: the state of all loads and contexts. Everything that happens off the main thread starts here.
 //!
-//! Nothing in this file knows a Lua value; [`crate::exports`] is the border. There is one session a process, started at the first use
-//! and never dropped: dropping the runtime would join threads that may be stuck in a dead mount.
+//! Nothing here knows a Lua value; [`crate::exports`] is the border. There is one session a process, started at the first use and never
+//! dropped. What it does lies in files of its own: making plans, showing settings, following the disk, ending.
+
+mod garbage;
+mod leaving;
+mod names;
+mod planning;
+mod runtime;
+mod showing;
+mod watching;
 
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, Once, OnceLock, PoisonError};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use engine::caches::{Answer, CacheTicket, Caches};
 use engine::contexts::{ContextId, Contexts, FamilyId};
 use engine::error::{Error, ErrorKind};
-use engine::loads::{Asked, Key, Loads, Origin, RequestId, RunId};
+use engine::loads::{Asked, Key, Loads, Reason, RequestId, RunId};
 use engine::pipeline::Request;
-use engine::plan::Plan;
-use engine::settings::{Author, Event, Merging, Prepared, Reading, Settings, Ticket};
+use engine::plan::{Plan, Project};
+use engine::settings::Settings;
+use engine::verdict::{self, Verdict};
 
-use tokio::runtime::{Handle, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::caches::AllCaches;
 use crate::compare::Refused;
-use crate::document::Change;
 use crate::early::Early;
 use crate::family::Family;
-use crate::host::{Questions, RunHost};
+use crate::host::Questions;
 use crate::main_loop::{MainLoop, Reply};
-
-/// How long the disk may take when the editor leaves. A save takes about a millisecond; more than a hundred times that and something is wrong.
-const EXIT_PATIENCE: Duration = Duration::from_millis(1600);
-
-/// How long the disk may take to note what was lost.
-const LOG_PATIENCE: Duration = Duration::from_millis(200);
+use garbage::Garbage;
+use leaving::Leaving;
+use names::Names;
+use planning::{Known, Planned};
+pub(crate) use showing::{Arrival, Update};
+use watching::Watching;
 
 /// Memory that the session's caches may hold, in bytes.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
@@ -60,22 +65,8 @@ pub(crate) struct Session {
     /// What pipelines have asked of the user's code.
     pub(crate) questions: Questions,
     garbage: Mutex<Garbage>,
-}
-
-/// What waits for a thread that frees it.
-#[derive(Default)]
-struct Garbage {
-    items: Vec<Box<dyn Send>>,
-    /// A thread is at it.
-    is_collected: bool,
-}
-
-/// What the end of the editor, which comes in steps, has taken so far.
-#[derive(Default)]
-struct Leaving {
-    waited: Duration,
-    /// Files and changes whose loss is written down.
-    logged: HashSet<(PathBuf, Vec<String>)>,
+    watching: Watching,
+    names: Names,
 }
 
 #[derive(Default)]
@@ -90,36 +81,10 @@ struct State {
     planned: HashMap<RunId, Planned>,
     /// Contexts whose JSON has changed elsewhere.
     changed: HashMap<ContextId, Update>,
-}
-
-/// A plan on its way into a context.
-pub(crate) struct Planned {
-    pub(crate) plan: Arc<Plan>,
-    pub(crate) update: Update,
-}
-
-/// Settings on their way into a context.
-pub(crate) struct Update {
-    /// What has to happen to the context's JSON.
-    pub(crate) change: Change,
-    /// Whose doing it is.
-    pub(crate) author: Author,
-    pub(crate) prepared: Prepared,
-}
-
-impl Update {
-    fn new(mut prepared: Prepared, author: Author) -> Self {
-        // The base is not kept: the first change would have to copy it.
-        let base = prepared.base.take();
-        Self { change: Change::between(base.as_ref(), &prepared.value), author, prepared }
-    }
-}
-
-/// What is on its way into a context: a load's settings, or what has changed without a load.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Arrival {
-    Run(RunId),
-    Context(ContextId),
+    /// The context of the project that the user is in.
+    current: Option<ContextId>,
+    /// The last load of each of the session's contexts, as it was asked for.
+    requests: HashMap<ContextId, Arc<Request>>,
 }
 
 /// A run that found its project.
@@ -127,6 +92,9 @@ pub(crate) struct Committed {
     pub(crate) context: ContextId,
     /// Whether the context becomes the current one.
     pub(crate) current: bool,
+    pub(crate) reason: Reason,
+    /// The plan that the context shows so far, if no more than the settings changes.
+    pub(crate) merged_into: Option<Arc<Plan>>,
     pub(crate) plan: Arc<Plan>,
 }
 
@@ -152,6 +120,8 @@ impl Session {
                 leaving: Mutex::default(),
                 questions: Questions::default(),
                 garbage: Mutex::default(),
+                watching: Watching::default(),
+                names: Names::default(),
             }
         });
         &SESSION
@@ -164,6 +134,7 @@ impl Session {
         let bound = state.contexts.all_bound(FamilyId::SESSION);
         let garbage = (state.forget_dead_runs(), state.contexts.clear(FamilyId::SESSION));
         let context = state.contexts.create();
+        (state.current, state.requests) = (None, HashMap::new());
         drop(state);
         for context in bound {
             self.settings.close(context);
@@ -190,56 +161,19 @@ impl Session {
         self.state().loads.new_request()
     }
 
-    /// Merges a JSON file into what the context shows, for the executor of a run, if it is one's.
-    pub(crate) fn merge(&self, context: ContextId, path: PathBuf, run: Option<RunId>) -> RequestId {
-        let request = self.new_request();
-        let plan = run.and_then(|run| self.with_planned(run, |planned| Arc::clone(&planned.plan)));
-        let file = plan.as_ref().and_then(|plan| plan.file(&path));
-        let place = plan.as_ref().zip(file).map(|(plan, (at, file))| (at, file.layer == plan.projects.len() - 1));
-        let entry = file.map(|(_, file)| Arc::clone(&file.entry));
-        let merging = Merging { path: path.into(), entry, place, run: run.map(|run| run.0) };
-        self.settings.merge(Ticket(request.0), context, merging);
-        request
-    }
-
-    /// The executors of a run have done their work: what only earlier ones have merged goes. `None` if there is nothing of the kind.
-    pub(crate) fn forget_unmerged(&self, context: ContextId, run: RunId) -> Option<RequestId> {
-        let request = self.new_request();
-        self.settings.forget_unmerged(Ticket(request.0), context, run.0).then_some(request)
-    }
-
-    /// Does `work` now if there is a runtime, else on the thread that makes one; in the order of the calls. It gets the error if
-    /// there is none.
-    pub(crate) fn with_runtime(&'static self, work: impl FnOnce(Result<&Handle, Error>) + Send + 'static) {
-        if let Some(tokio) = self.tokio.get().filter(|_| !self.early.is_busy()) {
-            return work(Ok(tokio.handle()));
-        }
-        if !self.early.push(Box::new(work)) {
-            return;
-        }
-        let run = || {
-            crate::sys::yield_to_editor();
-            let runtime = self.runtime();
-            self.early.run(&runtime.map(Runtime::handle).map_err(|error| no_thread(&error)));
-        };
-        if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(run) {
-            self.early.run(&Err(no_thread(&error)));
-        }
-    }
-
     /// Starts a load for a context of this family (the session's, if none is given), or joins the run that will answer it.
     pub(crate) fn load(
         &'static self,
         request: Request,
         family: Option<Arc<Family>>,
         options: u64,
-        origin: Origin,
+        reason: Reason,
     ) -> Asked {
         let family = family.unwrap_or_else(|| Arc::clone(&self.family));
         let (start_dir, config_dir) = (request.start_dir.clone(), request.config_dir.clone());
-        let key = Key { family: family.id, start_dir, config_dir, options };
+        let key = Key { family: family.id, start_dir, config_dir, options, is_check: reason == Reason::ConfigDir };
         let mut state = self.state();
-        let asked = state.loads.ask(key, origin);
+        let asked = state.loads.ask(key, reason);
         let dead = state.forget_dead_runs();
         let to_start = match asked.behind {
             None => Some((request, family)),
@@ -258,211 +192,56 @@ impl Session {
         asked
     }
 
-    fn start_run(&'static self, run: RunId, request: Request, family: Arc<Family>) {
-        self.state().planning.insert(run, None);
-        match self.tokio.get() {
-            Some(tokio) => self.plan(tokio, run, request, &family),
-            None => self.on_thread(run, move || match self.runtime() {
-                Ok(tokio) => self.plan(tokio, run, request, &family),
-                Err(error) => self.fail(run, no_thread(&error)),
-            }),
-        }
-    }
-
-    /// The runtime, made now if need be, with all that loads need; by one thread, should several come at once.
-    fn runtime(&self) -> std::io::Result<&Runtime> {
-        if self.tokio.get().is_none() {
-            self.home.get_or_init(std::env::home_dir);
-            let build = || {
-                tokio::runtime::Builder::new_multi_thread()
-                    .worker_threads(1)
-                    .thread_name("project-config")
-                    .on_thread_start(crate::sys::yield_to_editor)
-                    .enable_time()
-                    .build()
-            };
-            // It panics when the system gives no thread, and whoever waits for the runtime would wait for ever.
-            let runtime = catch_unwind(AssertUnwindSafe(build)).unwrap_or_else(|_| Err(no_worker()))?;
-            self.settings.attach(runtime.handle().clone());
-            // Another first load may have been quicker; its runtime is as good.
-            if let Err(superfluous) = self.tokio.set(runtime) {
-                superfluous.shutdown_background();
-            }
-        }
-        Ok(self.tokio.get().expect("it has just been set"))
-    }
-
-    /// The runtime, where something has been asked of it already.
-    pub(crate) fn runtime_handle(&self) -> Option<&tokio::runtime::Handle> {
-        self.tokio.get().map(tokio::runtime::Runtime::handle)
-    }
-
-    /// Starts to plan. To be called without the state: the result may be there before this returns.
-    fn plan(&'static self, tokio: &Runtime, run: RunId, mut request: Request, family: &Family) {
-        request.home = request.home.or_else(|| self.home.get().cloned().flatten());
-        let promise = Promise { session: self, run, kept: false };
-        let id = family.id;
-        let reading = Reading {
-            config_dir: request.config_dir.clone(),
-            limits: request.limits,
-            timeout: request.timeout,
-            cache: Arc::clone(family.caches.files()),
-            began: Instant::now(),
-        };
-        let start = move || {
-            let _context = tokio.enter();
-            let shown = move |project: &_| self.state().contexts.shown(id, project);
-            let host = RunHost { run, questions: &self.questions, main_loop: &self.main_loop };
-            let watch = family.engine.start(request, shown, Arc::new(host), move |result| {
-                promise.keep(result.map(|plan| {
-                    let context = self.state().contexts.bound(id, plan.project());
-                    let prepared = self.settings.prepare(&plan, reading, context);
-                    Planned { plan: Arc::new(plan), update: Update::new(prepared, Author::Disk) }
-                }));
-            });
-            tokio.spawn(watch).abort_handle()
-        };
-        // It panics when the system gives no thread.
-        match catch_unwind(AssertUnwindSafe(start)) {
-            Ok(watch) => match self.state().planning.get_mut(&run) {
-                Some(slot) => *slot = Some(watch),
-                None => watch.abort(),
-            },
-            Err(reason) => {
-                let reason = reason.downcast_ref::<String>().map_or("no reason given", String::as_str);
-                self.fail(run, no_thread(&std::io::Error::other(reason)));
-            }
-        }
-    }
-
-    /// Tells the main loop that a run could not be planned, unless it was cancelled or has its plan.
-    fn fail(&self, run: RunId, error: Error) {
-        if self.state().planning.remove(&run).is_some() {
-            self.main_loop.post([Reply::Failed(run, error)]);
-        }
-    }
-
-    /// Binds a planned run to its context. `None` if the run was cancelled.
+    /// Binds a planned run to its context. `None` if the run was cancelled, or if another one has done its work since it was planned: then
+    /// the main loop hears that it has stayed.
     pub(crate) fn commit(&self, run: RunId, draft: ContextId) -> Option<Committed> {
         let mut state = self.state();
-        let plan = Arc::clone(&state.planned.get(&run)?.plan);
-        let family = state.loads.family(run)?;
+        if let Some((overtaken, replies)) = state.take_overtaken(run) {
+            drop(state);
+            self.main_loop.post(replies);
+            self.discard(overtaken);
+            return None;
+        }
+        let Planned { plan, request, verdict, .. } = state.planned.get(&run)?;
+        let (plan, request, verdict) = (Arc::clone(plan), Arc::clone(request), *verdict);
+        let (family, reason) = (state.loads.family(run)?, state.loads.reason(run)?);
+        let shown = state.contexts.shown(family, plan.project());
         let context = state.contexts.bind(family, draft, plan.project());
-        Some(Committed { context, current: state.loads.commit(run), plan })
+        let engine::loads::Committed { current, superseded } = state.loads.commit(run);
+        if current {
+            state.current = Some(context);
+        }
+        if family == FamilyId::SESSION {
+            state.requests.insert(context, request);
+        }
+        // The user may have gone to another project meanwhile.
+        let merges = reason == Reason::ConfigDir && (verdict == Verdict::Merge || state.current != Some(context));
+        if let Some(planned) = state.planned.get_mut(&run).filter(|_| merges) {
+            planned.verdict = Verdict::Merge;
+        }
+        let dead = state.forget_dead_runs();
+        drop(state);
+        self.discard_runs(dead);
+        self.refuse_cancelled(superseded);
+        Some(Committed { context, current, reason, merged_into: shown.filter(|_| merges), plan })
+    }
+
+    /// The files of a planned run, or those of which it shows other settings; `None` if it was cancelled.
+    pub(crate) fn paths(&self, run: RunId) -> Option<Vec<PathBuf>> {
+        let state = self.state();
+        let Planned { plan, verdict, .. } = state.planned.get(&run)?;
+        let (plan, merges) = (Arc::clone(plan), *verdict == Verdict::Merge);
+        let shown = state.contexts.shown(state.loads.family(run)?, plan.project()).filter(|_| merges);
+        drop(state);
+        Some(match shown {
+            Some(shown) => verdict::changed_settings(&plan, &shown).into_iter().map(PathBuf::from).collect(),
+            None => plan.files.iter().map(|file| file.path.to_path_buf()).collect(),
+        })
     }
 
     /// Works on a planned run; `None` if it was cancelled.
     pub(crate) fn with_planned<T>(&self, run: RunId, work: impl FnOnce(&mut Planned) -> T) -> Option<T> {
         self.state().planned.get_mut(&run).map(work)
-    }
-
-    /// Works on the settings that arrive; `None` if they do not any more.
-    pub(crate) fn with_update<T>(&self, arrival: Arrival, work: impl FnOnce(&mut Update) -> T) -> Option<T> {
-        self.state().update(arrival).map(work)
-    }
-
-    /// Notes that the context's JSON is what has arrived, unless it is not what the change was computed against: then false, and a reply
-    /// when the change has been computed anew; `at_once` it has been when this returns. `None` if nothing arrives any more.
-    pub(crate) fn show(&'static self, arrival: Arrival, context: ContextId, at_once: bool) -> Option<bool> {
-        let mut state = self.state();
-        if let Arrival::Context(context) = arrival
-            && self.settings.shown(context).is_none()
-        {
-            // It has been left meanwhile.
-            let left = state.changed.remove(&context);
-            drop(state);
-            self.discard(left);
-            return None;
-        }
-        let update = state.update(arrival)?;
-        if !self.settings.show(context, &mut update.prepared) {
-            let (prepared, author) = (update.prepared.clone(), update.author);
-            drop(state);
-            // A change in the editor was faster, or another load of the project.
-            let prepare = move || Update::new(self.settings.prepare_again(prepared, context), author);
-            if at_once {
-                let update = prepare();
-                self.with_update(arrival, |outdated| *outdated = update);
-            } else {
-                self.on_thread(arrival, move || self.arrive_again(arrival, prepare()));
-            }
-            return Some(false);
-        }
-        match arrival {
-            Arrival::Run(run) => {
-                let replaced = state.planned.get(&run).map(|planned| Arc::clone(&planned.plan));
-                let replaced = replaced.and_then(|plan| state.contexts.show(context, plan));
-                drop(state);
-                if replaced.is_some() {
-                    self.discard(replaced);
-                }
-            }
-            Arrival::Context(context) => drop(state.changed.remove(&context)),
-        }
-        Some(true)
-    }
-
-    fn arrive_again(&self, arrival: Arrival, update: Update) {
-        match arrival {
-            Arrival::Context(context) => self.main_loop.post([Reply::Changed(context, Box::new(update))]),
-            Arrival::Run(run) => {
-                let outdated = self.with_planned(run, |planned| std::mem::replace(&mut planned.update, update));
-                if outdated.is_some() {
-                    self.main_loop.post([Reply::Resume(run)]);
-                }
-            }
-        }
-    }
-
-    /// Takes over a change that the main loop is about to show. It may be in the middle of an older one, which is of no use any more.
-    pub(crate) fn begin_change(&self, context: ContextId, update: Update) {
-        if self.settings.shown(context).is_none() {
-            // The context was left while the change was on its way; it would come back to life.
-            return self.discard(update);
-        }
-        let outdated = self.state().changed.insert(context, update);
-        if outdated.is_some() {
-            self.discard(outdated);
-        }
-    }
-
-    /// What the settings have to say to the main loop.
-    fn tell(&self, events: Vec<Event>) {
-        let replies = events.into_iter().map(|event| match event {
-            Event::Changed(context, prepared, author) => {
-                Reply::Changed(context, Box::new(Update::new(prepared, author)))
-            }
-            Event::Saved(path, target) => Reply::Saved(path, target),
-            Event::Failed(context, error) => Reply::NotSaved(context, error),
-            Event::Flushed(ticket, result) => Reply::Flushed(ticket, result),
-            Event::UpdateRead(ticket, old) => Reply::UpdateRead(ticket, old),
-            Event::Updated(ticket, result) => Reply::Updated(ticket, result),
-            Event::Merged(ticket, result) => Reply::Merged(RequestId(ticket.0), result),
-        });
-        let replies: Vec<_> = replies.collect();
-        if !replies.is_empty() {
-            self.main_loop.post(replies);
-        }
-    }
-
-    /// Works for a run or a context on a thread of its own. The run fails if there is none, or if the work panics.
-    fn on_thread(&'static self, arrival: impl Into<Arrival>, work: impl FnOnce() + Send + 'static) {
-        let arrival = arrival.into();
-        let failed = move |error| {
-            self.main_loop.post([match arrival {
-                Arrival::Run(run) => Reply::Failed(run, error),
-                Arrival::Context(context) => Reply::NotSaved(context, error),
-            }]);
-        };
-        let work = move || {
-            crate::sys::yield_to_editor();
-            if catch_unwind(AssertUnwindSafe(work)).is_err() {
-                failed(defect());
-            }
-        };
-        if let Err(error) = thread::Builder::new().name("project-config".into()).spawn(work) {
-            failed(no_thread(&error));
-        }
     }
 
     /// Ends a run, has its calls answered, after `on_load` if it `succeeded`, and starts the one that waited for it. False if the run
@@ -473,15 +252,20 @@ impl Session {
             return false;
         }
         let ended = state.loads.end(run);
+        // One that has stayed has changed nothing.
+        let was_planned = state.planned.contains_key(&run);
         let dead = state.forget_dead_runs();
         drop(state);
-        let loaded = succeeded.then_some(Reply::Loaded(run));
         let answers = ended.answered.into_iter().map(|request| Reply::Answer(request, run));
+        let loaded = succeeded.then_some(Reply::Loaded(run));
         self.main_loop.post(loaded.into_iter().chain(answers).chain([Reply::Done(run)]));
         // Only now: its plan may be ready at once, and must not reach the context before those who wait for this run have seen it.
         self.discard_runs(dead);
         if let Some((next, queued)) = ended.next.and_then(|next| Some((next, self.state().queued.remove(&next)?))) {
             self.start_run(next, queued.0, queued.1);
+        }
+        if was_planned {
+            self.look_after_contexts();
         }
         true
     }
@@ -492,14 +276,16 @@ impl Session {
     }
 
     /// Ends these runs (or, with `None`, all of the session's) and unbinds the context.
-    pub(crate) fn clear(&self, context: ContextId, runs: Option<&[RunId]>) {
+    pub(crate) fn clear(&'static self, context: ContextId, runs: Option<&[RunId]>) {
         self.stop(runs);
         let mut state = self.state();
-        let garbage = (state.contexts.unbind(context), state.changed.remove(&context));
+        let garbage = (state.contexts.unbind(context), state.changed.remove(&context), state.requests.remove(&context));
+        state.current = state.current.filter(|current| *current != context);
         drop(state);
         self.settings.close(context);
         self.refused(context, Vec::new());
         self.discard(garbage);
+        self.look_after_contexts();
     }
 
     /// Ends these runs, or, with `None`, all of the session's.
@@ -536,99 +322,41 @@ impl Session {
         }
     }
 
-    /// Notes what a comparison has refused, and returns what was not refused before.
-    pub(crate) fn refused(&self, context: ContextId, refused: Vec<Refused>) -> Vec<Refused> {
-        let mut known = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
-        if refused.is_empty() {
-            known.remove(&context);
-            return refused;
-        }
-        let before = known.remove(&context).unwrap_or_default();
-        let news = refused.iter().filter(|refused| !before.contains(refused)).cloned().collect();
-        known.insert(context, refused.into_iter().collect());
-        news
-    }
-
-    /// Has everything flushed that is not saved when the process ends. Losses go to the file `log`.
-    pub(crate) fn flush_at_exit(&'static self, log: PathBuf) {
-        if self.log.set(log).is_ok() {
-            self.save_at_exit();
-        }
-    }
-
-    /// Has the end of the process wait for what is being saved and written.
-    pub(crate) fn save_at_exit(&'static self) {
-        self.at_exit.call_once(|| crate::sys::at_exit(at_exit));
-    }
-
-    /// Saves what has been taken up, waits for it and for what is being written, and writes down what is lost. Something else has taken `waited` of the time for leaving.
-    pub(crate) fn leave(&'static self, waited: Duration) {
-        // Should the process end in the middle of it, this is not waited for.
-        let Ok(mut leaving) = self.leaving.try_lock() else { return };
-        let began = Instant::now();
-        let patience = EXIT_PATIENCE.saturating_sub(leaving.waited + waited);
-        let mut lost = self.settings.flush_and_wait(patience);
-        let left = || patience.saturating_sub(began.elapsed());
-        // What waits for the runtime is not known to the caches yet.
-        self.early.wait(left());
-        self.caches.wait_for_writes(left());
-        leaving.waited += waited + began.elapsed();
-        // The reason may be another one by now.
-        lost.retain(|loss| leaving.logged.insert((loss.path.clone(), loss.changes.clone())));
-        if let Some(log) = self.log.get().filter(|_| !lost.is_empty()) {
-            engine::log::append(log, &lost, LOG_PATIENCE);
-        }
-    }
-
-    fn discard_runs(&self, dead: Vec<Planned>) {
-        if !dead.is_empty() {
-            self.discard(dead);
-        }
-    }
-
-    /// Frees something that may be big on another thread, if there is one: 10 MB of JSON take 50 ms.
-    pub(crate) fn discard(&self, garbage: impl Send + 'static) {
-        // Without a thread it is freed here, or later.
-        let Some(tokio) = self.tokio.get() else { return };
-        let mut waiting = self.garbage();
-        waiting.items.push(Box::new(garbage));
-        if !waiting.is_collected {
-            // One thread for all: the collector of Lua may free a thousand contexts at once.
-            let collect = || while Session::get().collect_garbage() {};
-            waiting.is_collected = catch_unwind(AssertUnwindSafe(|| tokio.spawn_blocking(collect))).is_ok();
-        }
-    }
-
-    /// False if there was none: then nobody collects it any more.
-    fn collect_garbage(&self) -> bool {
-        let mut waiting = self.garbage();
-        let garbage = std::mem::take(&mut waiting.items);
-        waiting.is_collected = !garbage.is_empty();
-        drop(waiting);
-        // A defect in freeing one thing must not keep the rest for ever.
-        let free = |item| drop(catch_unwind(AssertUnwindSafe(|| drop(item))));
-        let had_some = !garbage.is_empty();
-        garbage.into_iter().for_each(free);
-        had_some
-    }
-
-    fn garbage(&self) -> MutexGuard<'_, Garbage> {
-        self.garbage.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Never held across a call to the engine or to Lua.
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl From<RunId> for Arrival {
-    fn from(run: RunId) -> Self {
-        Self::Run(run)
-    }
-}
-
 impl State {
+    /// What is known of a project's context in a family.
+    fn known(&self, family: FamilyId, project: &Project) -> Known {
+        let context = self.contexts.bound(family, project);
+        let shown = self.contexts.shown(family, project);
+        Known { context, shown, is_current: context.is_some() && context == self.current }
+    }
+
+    /// Takes a planned run whose verdict is no longer right, since other runs have been carried out meanwhile: what follows the user has come
+    /// to the project that he is in now, or what a look at the disk was compared with is not shown any more.
+    fn take_overtaken(&mut self, run: RunId) -> Option<(Planned, Vec<Reply>)> {
+        let planned = self.planned.get(&run)?;
+        let (family, reason) = (self.loads.family(run)?, self.loads.reason(run)?);
+        let Known { context, shown, is_current } = self.known(family, planned.plan.project());
+        let has_changed = || planned.compared_with.as_ref().map(Arc::as_ptr) != shown.as_ref().map(Arc::as_ptr);
+        let mut replies = Vec::new();
+        if reason.follows() && is_current {
+            self.loads.stay(run);
+            replies.push(Reply::Stayed(run, context));
+        } else if reason == Reason::ConfigDir && has_changed() {
+            replies.push(Reply::Stayed(run, None));
+            // It is for another look to say what is news now.
+            replies.extend(context.filter(|_| shown.is_some()).map(Reply::Stale));
+        } else {
+            return None;
+        }
+        Some((self.planned.remove(&run)?, replies))
+    }
+
     fn update(&mut self, arrival: Arrival) -> Option<&mut Update> {
         match arrival {
             Arrival::Run(run) => self.planned.get_mut(&run).map(|planned| &mut planned.update),
@@ -659,54 +387,6 @@ fn answer(answers: Vec<(CacheTicket, Answer)>) {
     Session::get().main_loop.post(replies);
 }
 
-/// For exits that fire no event. No Lua any more.
-extern "C" fn at_exit() {
-    let _ = catch_unwind(|| Session::get().leave(Duration::ZERO));
-}
-
-fn no_thread(error: &std::io::Error) -> Error {
-    Error { errno: error.raw_os_error(), ..ErrorKind::Runtime(format!("the system gives no thread: {error}")).into() }
-}
-
-fn no_worker() -> std::io::Error {
-    std::io::Error::other("the runtime could not be started")
-}
-
 fn defect() -> Error {
     ErrorKind::Runtime("a defect of nvim-project-config stopped this load; please report what you did".into()).into()
-}
-
-/// The duty to tell the main loop how planning ended, kept even when planning panics.
-struct Promise {
-    session: &'static Session,
-    run: RunId,
-    kept: bool,
-}
-
-impl Promise {
-    fn keep(mut self, result: Result<Planned, Error>) {
-        self.kept = true;
-        self.deliver(result);
-    }
-
-    fn deliver(&self, result: Result<Planned, Error>) {
-        let planned = match result {
-            Ok(planned) => planned,
-            Err(error) => return self.session.fail(self.run, error),
-        };
-        let mut state = self.session.state();
-        if state.planning.remove(&self.run).is_some() {
-            state.planned.insert(self.run, planned);
-            drop(state);
-            self.session.main_loop.post([Reply::Planned(self.run)]);
-        }
-    }
-}
-
-impl Drop for Promise {
-    fn drop(&mut self) {
-        if !self.kept {
-            self.deliver(Err(defect()));
-        }
-    }
 }

@@ -90,7 +90,9 @@ fn optional(value: Value, at: &str, leaves: &mut Vec<Value>) -> mlua::Result<Opt
 }
 
 /// A node of `matchers.lua`: its operation in `op`, its arguments in the list part.
-fn matcher(value: &Value, at: &str, leaves: &mut Vec<Value>, depth: usize) -> mlua::Result<Matcher> {
+///
+/// `leaves` as in [`from_lua`]; `depth` is 0 for the whole of it.
+pub(crate) fn matcher(value: &Value, at: &str, leaves: &mut Vec<Value>, depth: usize) -> mlua::Result<Matcher> {
     let Value::Table(node) = value else {
         return Err(invalid(format!("{at}: expected a matcher as its stage has made it, got {}", value.type_name())));
     };
@@ -102,8 +104,15 @@ fn matcher(value: &Value, at: &str, leaves: &mut Vec<Value>, depth: usize) -> ml
     };
     let name: String = node.raw_get::<Option<String>>("op")?.unwrap_or_default();
     Ok(match name.as_str() {
-        "literal" => Matcher::Literal(os_string(&node.raw_get::<LuaString>(1)?.as_bytes())),
-        "glob" => Matcher::Glob(Glob::new(&node.raw_get::<String>(1)?).map_err(mlua::Error::external)?),
+        // A slash: it is about a directory's path, not about what it holds.
+        "literal" => match os_string(&node.raw_get::<LuaString>(1)?.as_bytes()) {
+            path if path.as_encoded_bytes().contains(&b'/') => Matcher::Path(path.into()),
+            name => Matcher::Literal(name),
+        },
+        "glob" => match Glob::new(&node.raw_get::<String>(1)?).map_err(mlua::Error::external)? {
+            glob if glob.text().contains('/') => Matcher::PathGlob(glob),
+            glob => Matcher::Glob(glob),
+        },
         "any" => Matcher::Any(all(leaves)?),
         "all" => Matcher::All(all(leaves)?),
         "priority" => Matcher::Priority(all(leaves)?),
