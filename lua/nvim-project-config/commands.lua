@@ -28,11 +28,20 @@ local function refuse(message)
   end)
 end
 
---- Loads because somebody has typed a command. What was notified of before is not notified of again, so it is said here.
+--- The context of the project that the user is in, if it is loaded, and that is known without looking at a disk.
+---@return project_config.Context?
+local function followed()
+  local watching = package.loaded["nvim-project-config.watching"]
+  local ctx = npc().ctx
+  return watching and watching.follows() and ctx.project_root and ctx or nil
+end
+
+--- Loads because somebody has typed a command: the project that he is in. What was notified of before is not notified of again, so it is said
+--- here.
 ---@param callback fun(ctx?: project_config.Context, err?: project_config.Error)
 local function load_and_answer(callback)
   local before = errors.notifications
-  npc().load(function(ctx, err)
+  npc().load(followed() or {}, function(ctx, err)
     if err and errors.notifications == before then
       complain(err.message)
     end
@@ -80,11 +89,12 @@ local function own_file(ctx, kind)
   return kind == "json" and ctx._files_loaded[jsonc] and jsonc or (stem .. "." .. kind)
 end
 
---- Calls `work` with the project around the current directory, loading first if need be.
+--- Calls `work` with the project that the user is in: the one that is followed, else the one around the current directory, loading first
+--- if need be.
 ---@param work fun(ctx: project_config.Context)
 local function with_project(work)
   local ctx = npc().ctx
-  if ctx.project_root and ctx._report.start_dir == vim.uv.cwd() then
+  if followed() or ctx.project_root and ctx._report.start_dir == vim.uv.cwd() then
     return work(ctx)
   end
   load_and_answer(function(loaded)
@@ -189,6 +199,10 @@ end
 ---@param said string
 local function change(path, value, said)
   with_project(function()
+    local file = npc().origin(keys_of(path))
+    if file then
+      errors.forget(file) -- what is wrong with the change is said each time
+    end
     local ok, err = npc().set(keys_of(path), value)
     if not ok then
       return refuse(tostring(err))
@@ -196,10 +210,10 @@ local function change(path, value, said)
     local before = errors.notifications
     npc().save(function(saved, problem)
       local now = npc().get(keys_of(path))
-      if not saved then
-        if errors.notifications == before then
-          refuse(tostring(problem))
-        end
+      if errors.notifications ~= before then
+        return -- which has said what happened
+      elseif not saved then
+        refuse(tostring(problem))
       elseif value == nil and now ~= nil then
         echo({ { ("%s: is %s, which another file gives"):format(path, text_of(now)) }, { from(path), "Comment" } })
       else

@@ -12,12 +12,22 @@ M.schema = {
   loading    = {
     on        = { "startup", { "string" }, one_of = { "startup", "lazy", "manual" } },
     start_dir = { nil, { "string" } },
+    watch     = {
+      cwd         = { false, { "boolean" } },
+      buffer      = { false, { "boolean" } },
+      config_dir  = { false, { "boolean" } },
+      debounce_ms = { 100, { "number" }, at_least = 0 },
+    },
   },
   cache      = {
     trust_mtime   = { true, { "boolean" } },
     timeout_ms    = { 5000, { "number" }, at_least = 1 },
     max_file_size = { 16 * 1024 * 1024, { "number" }, at_least = 0 },
   },
+  project_name = { "directory", { "string", "function" }, one_of = { "directory", "remote" } },
+  names      = { {}, { "table" }, check = "names" },
+  exclude    = { nil, { "string", "function", "table" }, check = "exclude" },
+  stop_at    = { nil, { "string", "table" }, of = "string", check = "stop_at" },
   on_load    = { nil, { "function" } },
   on_error   = { nil, { "function" } },
   on_clear   = { nil, { "function" } },

@@ -41,6 +41,7 @@ function M.empty(ctx)
   ctx._json, ctx._shows_json = {}, nil
   ctx._last_project_json, ctx._json_target = nil, nil
   ctx._files_loaded, ctx._report = {}, { files = {}, errors = {} }
+  ctx._clash, ctx._trouble = nil, nil
 end
 
 --- A context with these options, bound to no project.
@@ -50,7 +51,7 @@ end
 function M.new(id, options)
   local ctx = { _id = id, _options = options } --[[@as any]]
   for key, value in pairs(options) do
-    local copy = key == "pipeline" and vim.list_slice or vim.deepcopy
+    local copy = (key == "pipeline" and vim.list_slice or vim.deepcopy) --[[@as fun(value: any): any]]
     ctx[key] = type(value) == "table" and copy(value) or value
   end
   M.empty(ctx)
@@ -97,6 +98,8 @@ function M.options(ctx, over)
     given[key] = rawget(ctx, key)
   end
   given.config_dir = config_dir_option(ctx)
+  -- On a context, this field is what came of the option.
+  given.project_name = ctx._options.project_name
   local options = vim.deep_equal(given, ctx._options) and ctx._options or config.resolve(given)
   return over and config.resolve(over, options) or options
 end

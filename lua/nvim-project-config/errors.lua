@@ -100,7 +100,7 @@ end
 ---@param ctx? project_config.Context none if there is no hook
 ---@param hook? project_config.ErrorHook
 ---@param hint? string what a notification adds
-function M.report(err, ctx, hook, hint)
+function M.tell(err, ctx, hook, hint)
   if hook then
     local ok, problem = require("nvim-project-config.running").call_hook(ctx, hook, err, ctx, err.path)
     if ok then
@@ -109,6 +109,20 @@ function M.report(err, ctx, hook, hint)
     M.notify(M.new("runtime", "on_error failed: " .. tostring(problem)))
   end
   M.notify(err, hint)
+end
+
+--- Tells the user, and everybody who listens to errors of a context.
+---@param err project_config.Error
+---@param ctx? project_config.Context none if there is no hook
+---@param hook? project_config.ErrorHook
+---@param hint? string what a notification adds
+---@param reason? project_config.Reason of the load that it belongs to; default: the context's last one
+function M.report(err, ctx, hook, hint, reason)
+  M.tell(err, ctx, hook, hint)
+  if ctx then
+    local data = { error = err, files = { err.path }, reason = reason or ctx._report.reason }
+    require("nvim-project-config.events").fire("Error", ctx, data)
+  end
 end
 
 --- The message with the path as short as it can be read.
@@ -125,7 +139,8 @@ end
 --- Shows an error unless the same was shown before.
 ---@param err project_config.Error
 ---@param hint? string default: how to load again, if there is something to mend
-function M.notify(err, hint)
+---@param level? integer default: `vim.log.levels.ERROR`
+function M.notify(err, hint, level)
   if remembered >= MOST_REMEMBERED then
     notified, remembered = {}, 0
   end
@@ -138,10 +153,14 @@ function M.notify(err, hint)
   remembered = remembered + 1
   M.notifications = M.notifications + 1
   -- One line: what needs more makes a headless editor wait a second, and another one ask for a key.
-  hint = hint or err.path and " (mend it, then :ProjectConfig load)" or ""
+  if not hint then
+    local watching = package.loaded["nvim-project-config.watching"]
+    local is_seen = err.code == "no_project" or watching and vim.list_contains(watching.watched(), "config_dir")
+    hint = err.path and not is_seen and " (mend it, then :ProjectConfig load)" or ""
+  end
   -- Later: inside a Vim command, an error message becomes an exception with a stack trace.
   vim.schedule(function()
-    vim.notify("nvim-project-config: " .. M.brief(err) .. hint, vim.log.levels.ERROR)
+    vim.notify("nvim-project-config: " .. M.brief(err) .. hint, level or vim.log.levels.ERROR)
   end)
 end
 
@@ -149,10 +168,11 @@ end
 ---@param err project_config.Error
 ---@param ctx project_config.Context
 ---@param hook? project_config.ErrorHook
+---@param reason project_config.Reason of the load that is refused
 ---@return fun(step: fun(ctx: nil, err: project_config.Error))
-function M.refusal(err, ctx, hook)
+function M.refusal(err, ctx, hook, reason)
   return vim.schedule_wrap(function(step)
-    M.report(err, ctx, hook)
+    M.report(err, ctx, hook, nil, reason)
     step(nil, err)
   end)
 end

@@ -154,6 +154,32 @@ local function note_merged(run, name, paths)
   end
 end
 
+--- Notes the files of a run that runs none: those that are merged, and the others as they went before.
+---@param run project_config.BegunRun
+---@param before project_config.Report
+---@param loaded table<string, true> before
+function M.note(run, before, loaded)
+  local went = {}
+  for _, file in ipairs(before.files) do
+    went[file.path] = file
+  end
+  local lib, first = native.get(), 1
+  while first <= run.count do
+    local name, is_merged, _, paths = lib.files(run.id, first)
+    if not name then
+      return
+    elseif is_merged then
+      note_merged(run, name, paths)
+    else
+      for _, path in ipairs(paths) do
+        table.insert(run.report.files, went[path])
+        run.loaded[path] = loaded[path]
+      end
+    end
+    first = first + #paths
+  end
+end
+
 --- Runs files of one kind, which have taken one route. False if the run was cancelled, or goes on in another coroutine.
 ---@param run project_config.BegunRun
 ---@param co thread

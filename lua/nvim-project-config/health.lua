@@ -4,6 +4,18 @@ local native = require("nvim-project-config.native")
 
 local M = {}
 
+--- Whether watching works.
+---@param health table
+local function watched(health)
+  local watching = package.loaded["nvim-project-config.watching"]
+  local what = watching and watching.watched() or {}
+  if watching and watching.blindness then
+    health.warn(watching.blindness.message)
+  elseif #what > 0 then
+    health.ok("watched: " .. table.concat(what, ", "))
+  end
+end
+
 function M.check()
   local health = vim.health
   health.start("nvim-project-config")
@@ -16,6 +28,7 @@ function M.check()
     return
   end
   health.ok(("native library %s: %s"):format(lib.version, native.library_path()))
+  watched(health)
   local ctx = require("nvim-project-config").ctx
   if not ctx.project_root then
     health.info("no project is loaded; :ProjectConfig load loads the one you are in")

@@ -68,6 +68,7 @@ local answers = {}
 
 function answers.match(run, question)
   local results = {}
+  local what = question.stage and "matcher" or "exclude"
   start(run, function()
     while #results < question.count do
       local tests = native.get().tests(question.id, #results + 1, CHUNK)
@@ -78,7 +79,7 @@ function answers.match(run, question)
         local ok, result =
           xpcall(holds, errors.thrown, run, run.leaves[test.leaf] --[[@as project_config.MatcherNode]], test)
         if not ok then
-          failed(run, question.stage, "matcher", result)
+          failed(run, question.stage, what, result)
         end
         results[#results + 1] = ok and result
         stage_code.give_way(run)
@@ -86,7 +87,7 @@ function answers.match(run, question)
     end
   end, function(ok, thrown)
     if not ok then
-      failed(run, question.stage, "matcher", thrown)
+      failed(run, question.stage, what, thrown)
     end
     for index = #results + 1, question.count do
       results[index] = false
@@ -112,6 +113,22 @@ function answers.on_match(run, question)
       failed(run, question.stage, "on_match", not ok and result or problem)
     end
     native.get().answer(question.id, accepted, projects)
+  end)
+end
+
+function answers.name(run, question)
+  start(run, function()
+    local name_of = run.options.project_name --[[@as fun(root: string, dir: string): string?]]
+    local name = name_of(question.root, question.start_dir)
+    if name ~= nil and (type(name) ~= "string" or name == "") then
+      error(("expected a name or nil, got %s"):format(name == "" and "an empty string" or type(name)), 0)
+    end
+    return name
+  end, function(ok, result)
+    if not ok then
+      failed(run, nil, "project_name", result)
+    end
+    native.get().answer(question.id, ok and result or false)
   end)
 end
 
@@ -156,7 +173,7 @@ end
 
 --- Answers a question of the library.
 ---@param run project_config.AskingRun
----@param question { id: integer, kind: string, stage: integer }
+---@param question { id: integer, kind: string, stage?: integer }
 function M.ask(run, question)
   own_context.make(run)
   answers[question.kind](run, question)

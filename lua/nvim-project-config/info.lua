@@ -40,10 +40,39 @@ local function config_dir_of(ctx)
   return short(dir)
 end
 
+--- How many projects are loaded, if there are several, and what is watched.
+---@param ctx project_config.Context
+---@param line fun(title: string, text: string, highlight?: string)
+local function following(ctx, line)
+  local count = #require("nvim-project-config.buffers").contexts()
+  if count > 1 then
+    line("loaded", count .. " projects")
+  end
+  if ctx._trouble then
+    line("trouble", ctx._trouble.message, "WarningMsg")
+  end
+  local watching = package.loaded["nvim-project-config.watching"]
+  local watched = watching and watching.watched() or {}
+  if #watched > 0 then
+    line("watch", table.concat(watched, ", "))
+  end
+  if watching and watching.blindness then
+    line("", watching.blindness.message, "WarningMsg")
+  end
+end
+
 ---@return [string, string?][]
 local function nothing_loaded(ctx)
   local chunks =
     { { "No project is loaded. :ProjectConfig load loads the one you are in, from " .. config_dir_of(ctx) .. "." } }
+  if next(ctx._json) ~= nil then
+    local keys = vim.tbl_map(tostring, vim.tbl_keys(ctx._json))
+    table.sort(keys)
+    table.insert(
+      chunks,
+      { "\nSettings that were changed here go to the next project: " .. table.concat(keys, ", ") .. "." }
+    )
+  end
   if next(loading.runs) then
     chunks = { { "A load is under way. If your own code keeps it from ending, :ProjectConfig clear ends it." } }
   end
@@ -70,6 +99,9 @@ function M.chunks(ctx)
   end
   line("config", short(config_dir))
   line("files", names(ctx))
+  if ctx._clash then
+    line("clash", require("nvim-project-config.clash").text(ctx._clash), "WarningMsg")
+  end
   if #report.files == 0 and #report.errors == 0 then
     line("", "none was found; :ProjectConfig edit lua makes one")
   end
@@ -91,10 +123,12 @@ function M.chunks(ctx)
     local why = unsaved.message or (short(unsaved.path, config_dir) .. ": the disk has not answered yet")
     line("unsaved", ("%s; %s"):format(table.concat(unsaved.changes, ", "), why), "WarningMsg")
   end
+  following(ctx, line)
   if next(loading.runs) then
     line("", "A load is under way. If your own code keeps it from ending, :ProjectConfig clear ends it.")
   end
-  local cwd = vim.uv.cwd()
+  local watching = package.loaded["nvim-project-config.watching"]
+  local cwd = not (watching and watching.follows()) and vim.uv.cwd()
   if cwd and not vim.startswith(cwd .. "/", (ctx.project_root:gsub("/$", "")) .. "/") then
     line("", "You are in " .. short(cwd) .. " now; :ProjectConfig load loads that project.")
   end

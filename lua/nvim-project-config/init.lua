@@ -22,7 +22,7 @@ local function ensure_setup(ctx)
 end
 
 local function load_automatically()
-  loading.submit({ automatic = true }, function() end)
+  loading.submit({ reason = "startup" }, function() end)
 end
 
 local lazy_group ---@type integer?
@@ -60,12 +60,22 @@ function M.setup(opts)
   is_setup = true
   drop_lazy_group()
   local ctx, failure = loading.begin(options)
+  for _, name in ipairs({ "watching", "buffers" }) do
+    local module = package.loaded["nvim-project-config." .. name]
+    if module then
+      module.reset()
+    end
+  end
   if failure then
     require("nvim-project-config.errors").notify(failure)
   elseif options.loading.on == "startup" then
     load_automatically()
   elseif options.loading.on == "lazy" then
     load_lazily()
+  end
+  local watch = options.loading.watch
+  if watch.cwd or watch.buffer or watch.config_dir then
+    require("nvim-project-config.watching").begin(watch)
   end
   return ctx
 end
@@ -95,6 +105,18 @@ local function submission(what)
   }
 end
 
+--- Asks for a load that somebody wants: it counts more than where the user went before.
+---@param asked project_config.Submission
+---@param callback? fun(ctx?: project_config.Context, err?: project_config.Error)
+local function submit(asked, callback)
+  ensure_setup(asked.ctx)
+  local watching = package.loaded["nvim-project-config.watching"]
+  if watching and not (asked.ctx and asked.ctx._family) then
+    watching.overtaken()
+  end
+  return loading.submit(asked, callback)
+end
+
 ---@param callback any
 local function check_callback(callback)
   if callback ~= nil and type(callback) ~= "function" then
@@ -115,14 +137,13 @@ function M.load(what, callback)
   end
   check_callback(callback)
   local asked = submission(what)
-  local function submit()
-    ensure_setup(asked.ctx)
-    loading.submit(asked, callback or function() end)
-  end
+  callback = callback or function() end
   if vim.in_fast_event() then
-    vim.schedule(submit)
+    vim.schedule(function()
+      submit(asked, callback)
+    end)
   else
-    submit()
+    submit(asked, callback)
   end
 end
 
@@ -132,11 +153,10 @@ end
 ---@return any ... `ctx|nil, err` in a coroutine, else `fun(timeout_ms?: integer): ctx|nil, err`
 function M.load_await(what)
   local asked = submission(what)
-  ensure_setup(asked.ctx)
   local await = require("nvim-project-config.await")
   local running = package.loaded["nvim-project-config.running"]
   asked.yields = await.can_yield() and not (running and running.is_hook())
-  local awaitable = loading.submit(asked)
+  local awaitable = submit(asked)
   if asked.yields then
     return await.await(awaitable)
   end
@@ -153,12 +173,32 @@ function M.clear(ctx)
   require("nvim-project-config.clear")(ctx)
 end
 
---- Reads one setting from the current context's JSON.
+--- The context of a buffer's project. Touches no disk. Raises an error for what is no buffer.
+---@param buffer? integer default, and 0: the current buffer
+---@return project_config.Context? ctx nil where the project is not loaded, or where the buffer is no file
+function M.context(buffer)
+  return require("nvim-project-config.buffers").context(buffer)
+end
+
+--- The contexts of all loaded projects, the current one first, then by root.
+---@return project_config.Context[]
+function M.contexts()
+  return require("nvim-project-config.buffers").contexts()
+end
+
+--- Reads one setting from the current context's JSON, or from that of a buffer's project.
 ---@param path project_config.Path
----@param default? any returned where nothing is set
+---@param default? any returned where nothing is set, or nothing is loaded
+---@param where? { buf?: integer } 0: the current buffer
 ---@return any
-function M.get(path, default)
-  return require("nvim-project-config.settings").get(M.ctx, path, default)
+function M.get(path, default, where)
+  local ctx
+  if where ~= nil then
+    ctx = require("nvim-project-config.buffers").context_where(where)
+  else
+    ctx = M.ctx
+  end
+  return require("nvim-project-config.settings").get(ctx, path, default)
 end
 
 --- Sets one setting of the current context's JSON, in the table at once, on disk in the background; nil deletes it. Objects that are

@@ -206,6 +206,9 @@ end
 ---@param cwd? string
 ---@return string?
 local function start_dir_of(what, options, cwd)
+  if what.start_dir then
+    return what.start_dir
+  end
   local asked = what.opts and what.opts.loading and what.opts.loading.start_dir
   local root = what.ctx and what.ctx.project_root
   local written = asked or (not root and options.loading.start_dir)
@@ -215,6 +218,36 @@ local function start_dir_of(what, options, cwd)
   -- Only what a user wrote is expanded: a directory may well be called `$HOME`.
   written = expanded(written)
   return M.is_absolute(written) and written or (cwd and cwd .. "/" .. written)
+end
+
+--- What the library is told of the options of a load.
+---@param options project_config.Config
+---@param start_dir string
+---@param config_dir string
+---@return project_config.Request
+local function request_of(options, start_dir, config_dir)
+  local is_named = options.project_name ~= "directory" or next(options.names)
+  return {
+    start_dir = start_dir,
+    config_dir = config_dir,
+    executors = options.executors,
+    stages = options.pipeline,
+    options = 0,
+    trust_mtime = options.cache.trust_mtime,
+    timeout_ms = options.cache.timeout_ms,
+    max_file_size = options.cache.max_file_size,
+    naming = (is_named or options.exclude or options.stop_at) and require("nvim-project-config.naming").of(options)
+      or nil,
+  }
+end
+
+--- Asks for the projects of paths, as loads with the options of `setup` would find them: a request, which is answered with `{ root, name }` or
+--- false for each; nil where only the user's code can tell.
+---@param paths string[] at least one
+---@return integer? request
+function M.locate(paths)
+  local lib, any = native.get(), paths[1] --[[@as string]]
+  return lib and (lib.locate(request_of(setup_options, any, any), paths))
 end
 
 --- Asks for a load. The answer, `ctx|nil, err`, goes to the callback; without one, an awaitable for it is returned.
@@ -235,7 +268,8 @@ function M.submit(what, callback)
     local awaitable = require("nvim-project-config.errors").refusal(
       err,
       ctx or current --[[@as project_config.Context]],
-      options.on_error
+      options.on_error,
+      what.reason or "manual"
     )
     return callback and awaitable(callback) or awaitable
   end
@@ -264,18 +298,9 @@ function M.submit(what, callback)
     asked = vim.tbl_extend("force", options, { pipeline = vim.list_slice(options.pipeline) })
   end
   local options_id = identity_of(options)
-  local submission = {
-    start_dir = start_dir,
-    config_dir = config_dir,
-    family = ctx._family and ctx._family.handle,
-    executors = options.executors,
-    stages = options.pipeline,
-    options = options_id,
-    automatic = what.automatic or false,
-    trust_mtime = options.cache.trust_mtime,
-    timeout_ms = options.cache.timeout_ms,
-    max_file_size = options.cache.max_file_size,
-  }
+  local submission = request_of(options, start_dir, config_dir)
+  submission.family = ctx._family and ctx._family.handle
+  submission.options, submission.reason, submission.near = options_id, what.reason, what.near
   local awaitable, request, run_id, behind ---@type any, any, any, any
   if callback then
     request, run_id, behind = lib.load(submission)
@@ -300,15 +325,18 @@ function M.submit(what, callback)
       asked = asked,
       options = options,
       options_id = options_id,
-      at_startup = what.automatic and vim.v.vim_did_enter == 0 or false,
+      at_startup = what.reason == "startup" or (what.reason ~= nil and vim.v.vim_did_enter == 0),
+      reason = what.reason or "manual",
+      buffer = what.buffer,
       pending = 0,
       awaited = {},
       leaves = submission.leaves,
       pipeline = asked.pipeline,
     }
-  if what.automatic then
+  if what.reason then
     M.sweep()
-  elseif behind and M.runs[behind] and M.runs[behind].at_startup then
+  end
+  if behind and M.runs[behind] and M.runs[behind].at_startup and (not what.reason or vim.v.vim_did_enter == 1) then
     -- Somebody waits for what start-up holds back.
     M.runs[behind].at_startup = false
     vim.schedule(function()

@@ -7,6 +7,7 @@ local M = {}
 
 --- Nobody nests deeper by hand, and a list that holds itself has to end somewhere.
 local MAX_DEPTH = 100
+M.MAX_DEPTH = MAX_DEPTH
 
 local metatable = {}
 
@@ -17,6 +18,7 @@ local function node(op, arguments)
   arguments.op = op
   return setmetatable(arguments, metatable)
 end
+M.node = node
 
 ---@param where string
 ---@param what string

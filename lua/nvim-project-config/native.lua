@@ -5,7 +5,7 @@
 local M = {}
 
 --- The interface of the library that these Lua files were written for (`INTERFACE` in `src/exports.rs`).
-local INTERFACE = 4
+local INTERFACE = 5
 
 --- The plugin's own work holds the main loop for at most this long at a time.
 local SLICE_NS = 3000000
@@ -33,7 +33,9 @@ M.error_metatable = {}
 ---@type table<string, fun(...)>
 M.handlers = setmetatable({}, {
   __index = function(_, event)
-    return require("nvim-project-config.run").handlers[event] or require("nvim-project-config.saving").handlers[event]
+    return require("nvim-project-config.run").handlers[event]
+      or require("nvim-project-config.replies").handlers[event]
+      or require("nvim-project-config.saving").handlers[event]
   end,
 })
 

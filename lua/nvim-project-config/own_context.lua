@@ -13,6 +13,7 @@ local M = {}
 local PRIVATE = {
   _base = true,
   _caches = true,
+  _clash = true,
   _clearing = true,
   _config_dir = true,
   _family = true,
@@ -23,6 +24,7 @@ local PRIVATE = {
   _options = true,
   _report = true,
   _shows_json = true,
+  _trouble = true,
   project_name = true,
   project_root = true,
   projects = true,
@@ -46,7 +48,7 @@ function M.make(run)
   context.show_config_dir(own, run.config_dir)
   run.own, run.own_before = own, {}
   for key, value in pairs(own) do
-    local copy = key == "pipeline" and vim.list_slice or config.schema[key] and vim.deepcopy
+    local copy = (key == "pipeline" and vim.list_slice or config.schema[key] and vim.deepcopy) --[[@as (fun(value: any): any)?]]
     run.own_before[key] = copy and type(value) == "table" and copy(value) or value
   end
   run.told = told(own)

@@ -21,8 +21,8 @@ local function errors()
   return require("nvim-project-config.errors")
 end
 
---- Replies to a start-up load that came before the editor was ready.
----@type fun()[]
+--- What replies to start-up loads have to do that came before the editor was ready.
+---@type { run: project_config.Run, work: fun() }[]
 local deferred = {}
 
 --- How many `wait` functions are on the stack.
@@ -30,19 +30,25 @@ local waiting = 0
 
 --- Ends a run, if it has not been cancelled. Its calls are answered by replies.
 ---@param run project_config.Run
+---@param has_loaded boolean
 ---@param ctx? project_config.Context
 ---@param err? project_config.Error
-local function finish(run, ctx, err)
+local function finish(run, has_loaded, ctx, err)
   run.result = { ctx, err }
-  native.get().finish(run.id, ctx ~= nil)
+  if not native.get().finish(run.id, has_loaded) then
+    run.result = nil -- nobody gets it, and `sweep` is to forget the run
+  end
 end
 
 --- Ends a run that cannot go on.
 ---@param run project_config.Run
 ---@param err project_config.Error
 local function give_up(run, err)
-  errors().report(err, run.ctx or run.draft, run.options.on_error)
-  finish(run, nil, err)
+  if not native.get().is_live(run.id) then
+    return -- another one has taken its place: nobody wants to know
+  end
+  errors().report(err, run.ctx or run.draft, run.options.on_error, nil, run.reason)
+  finish(run, false, nil, err)
 end
 
 local abandon ---@type fun(run: project_config.BegunRun, co: thread, err: project_config.Error)
@@ -98,6 +104,17 @@ local function forget_unmerged(run)
     end)
 end
 
+--- The files that a run has merged and run, in their order.
+---@param run project_config.BegunRun
+---@return string[]
+local function files_of(run)
+  local paths = {}
+  for _, file in ipairs(run.report.files) do
+    paths[#paths + 1] = run.loaded[file.path] and file.path or nil
+  end
+  return paths
+end
+
 --- Has the functions behind the `execute` stage see the files that ran. False if the run was cancelled.
 ---@param run project_config.BegunRun
 ---@return boolean
@@ -110,12 +127,8 @@ local function run_tail(run)
   if first < 2 or not pipeline[first] or pipeline[first - 1].stage ~= "execute" then
     return true
   end
-  local paths = {}
-  for _, file in ipairs(run.report.files) do
-    paths[#paths + 1] = run.loaded[file.path] and file.path or nil
-  end
   return await_end(run, function(on_end)
-    require("nvim-project-config.flows").run_tail(run, first, paths, on_end)
+    require("nvim-project-config.flows").run_tail(run, first, files_of(run), on_end)
   end)
 end
 
@@ -124,7 +137,7 @@ end
 ---@param first integer
 local function run_from(run, first)
   if files.run(run, first, give_up) and forget_unmerged(run) and run_tail(run) then
-    finish(run, run.ctx)
+    finish(run, true, run.ctx)
   end
 end
 
@@ -157,18 +170,69 @@ local function executes(pipeline)
   return pipeline == nil
 end
 
+--- Tells listeners of a load.
+---@param run project_config.BegunRun
+---@param kind "LoadPre"|"LoadPost"
+---@param paths fun(): string[]?
+local function announce(run, kind, paths)
+  if vim.fn.exists("#User") == 0 then
+    return -- nothing is parsed for nobody
+  end
+  require("nvim-project-config.events").fire(kind, run.ctx, function()
+    return { files = paths() or {}, reason = run.reason }
+  end)
+end
+
+--- Shows the settings that a run has found. False if it was cancelled.
+---@param run project_config.BegunRun
+---@param found project_config.Commit
+---@return boolean
+local function show_settings(run, found)
+  return require("nvim-project-config.json").show(run.id, run.ctx, found.json, "disk", function()
+    return not native.slice_is_over() or come_back(run)
+  end)
+end
+
+--- The body of the coroutine of a run that only shows what has changed on disk: no code runs.
+---@param run project_config.BegunRun
+---@param found project_config.Commit
+---@param before project_config.Report
+---@param loaded table<string, true> before
+local function merge(run, found, before, loaded)
+  run.is_silent = found.json == "none"
+  if not run.is_silent then
+    run.changed = native.get().paths(run.id)
+    announce(run, "LoadPre", function()
+      return run.changed
+    end)
+  end
+  if not show_settings(run, found) then
+    return
+  end
+  files.note(run, before, loaded)
+  for _, err in ipairs(before.errors) do
+    -- What is wrong with files that were not read is in what was found.
+    if not (before.problems and before.problems[err]) then
+      table.insert(run.report.errors, err)
+    end
+  end
+  vim.list_extend(run.report.errors, found.standing or {})
+  for _, err in ipairs(found.problems) do
+    files.report(run, err)
+  end
+  finish(run, true, run.ctx)
+end
+
 --- The body of a run's coroutine.
 ---@param run project_config.BegunRun
 ---@param found project_config.Commit
 local function execute(run, found)
+  announce(run, "LoadPre", function()
+    return (native.get().paths(run.id))
+  end)
   -- Without `execute` no file was read, which says nothing of the settings.
-  if not run.ctx._shows_json or executes(run.pipeline) then
-    local shown = require("nvim-project-config.json").show(run.id, run.ctx, found.json, "disk", function()
-      return not native.slice_is_over() or come_back(run)
-    end)
-    if not shown then
-      return
-    end
+  if (not run.ctx._shows_json or executes(run.pipeline)) and not show_settings(run, found) then
+    return
   end
   if run.own then
     require("nvim-project-config.json").overlay(run.ctx, run.own._json)
@@ -194,14 +258,23 @@ local function begin(run)
   end
   ---@cast run project_config.BegunRun
   local ctx = loading.context_of(found.context, run.draft)
-  run.ctx, run.loaded = ctx, {}
+  local report, loaded = ctx._report, ctx._files_loaded
+  run.ctx, run.loaded, run.reason, run.merges = ctx, {}, found.reason, found.merges
   run.report = {
     files = {},
     errors = run.early_errors or {},
     timings = found.timings,
     stem = found.stem,
     start_dir = run.start_dir,
+    reason = found.reason,
+    opts = run.opts,
+    problems = {},
   }
+  for _, problems in ipairs({ run.report.errors, found.problems, found.standing or {} }) do
+    for _, err in ipairs(problems) do
+      run.report.problems[err] = true
+    end
+  end
   ctx.project_root, ctx.project_name, ctx.projects = found.project_root, found.project_name, found.projects
   if ctx._last_project_json == nil or ctx._last_project_json == ctx._json_target then
     ctx._last_project_json = found.json_target -- else the user has set it
@@ -209,6 +282,13 @@ local function begin(run)
   ctx._json_target = found.json_target
   context.show_config_dir(ctx, run.config_dir)
   ctx._files_loaded, ctx._report = run.loaded, run.report
+  -- Whatever comes of it: for the library it is the current one now.
+  if found.current then
+    loading.make_current(ctx)
+  end
+  if package.loaded["nvim-project-config.watching"] then
+    require("nvim-project-config.watching").committed(run, ctx)
+  end
   local has_new_options = run.own and require("nvim-project-config.own_context").carry(run, ctx)
   if ctx ~= run.draft or has_new_options then
     local is_valid, options = pcall(context.options, ctx, run.opts)
@@ -217,12 +297,13 @@ local function begin(run)
     end
     run.options = options
   end
-  if found.current then
-    loading.make_current(ctx)
-  end
   run.count = found.files
   run.thread = coroutine.create(function()
-    execute(run, found)
+    if found.merges then
+      merge(run, found, report, loaded)
+    else
+      execute(run, found)
+    end
   end)
   run_of[run.thread] = run
   run.paused = true
@@ -266,29 +347,54 @@ local function take_callback(request)
   return callback
 end
 
---- Runs `work` now, or, for a start-up load, once the editor is ready or somebody waits.
+--- Whether a start-up load has to wait: for the editor, then until it is known whether the first buffer leads to another project. Not while
+--- somebody waits.
+---@param run project_config.Run
+---@return boolean
+local function is_held(run)
+  if not run.at_startup or waiting > 0 then
+    return false
+  end
+  local follows = package.loaded["nvim-project-config.watching"] ~= nil
+  return vim.v.vim_did_enter == 0 or (follows and require("nvim-project-config.watching").is_searching())
+end
+
+--- Runs `work` now, or, for a start-up load, once nothing holds it back.
 ---@param run? project_config.Run
 ---@param work fun()
 local function when_ready(run, work)
-  if run and run.at_startup and waiting == 0 and vim.v.vim_did_enter == 0 then
-    deferred[#deferred + 1] = work
+  if not (run and is_held(run)) then
+    return work()
+  end
+  deferred[#deferred + 1] = { run = run, work = work }
+  if vim.v.vim_did_enter == 0 then
     vim.api.nvim_create_autocmd("VimEnter", {
       once = true,
       desc = "nvim-project-config: run what start-up has loaded",
       callback = vim.schedule_wrap(M.release),
     })
-  else
-    work()
   end
 end
 
---- Runs what was held back until `VimEnter`.
+--- Runs what was held back, and is not any more.
 function M.release()
   local works = deferred
   deferred = {}
-  for _, work in ipairs(works) do
-    work()
+  for _, held in ipairs(works) do
+    when_ready(held.run, held.work)
   end
+end
+
+--- The same, in the loop's next turn.
+function M.release_soon()
+  if deferred[1] then
+    vim.schedule(M.release)
+  end
+end
+
+--- In a tick of its own, as is what it parses.
+local function refresh_buffers()
+  require("nvim-project-config.buffers").refresh()
 end
 
 ---@param id integer
@@ -320,8 +426,29 @@ M.handlers = {
   end,
   loaded = function(id)
     local run = runs[id]
-    if run and run.options.on_load then
+    if not run then
+      return
+    end
+    ---@cast run project_config.BegunRun
+    if run.options.on_load and not run.merges then
       start_hook(run, run.ctx, run.options.on_load, run.ctx)
+    end
+    if not run.is_silent and run.ctx.project_root then -- else `on_load` has left it
+      announce(run, "LoadPost", function()
+        return run.changed or files_of(run)
+      end)
+      native.get().check_name(run.ctx._id, vim.fn.stdpath("state") --[[@as string]])
+    end
+    if not run.merges then
+      vim.schedule(refresh_buffers)
+    end
+  end,
+  stayed = function(id, context_id)
+    local run = runs[id]
+    if run then
+      local ctx = context_id and loading.context_by_id(context_id)
+      require("nvim-project-config.watching").stayed(run, ctx)
+      finish(run, false, ctx)
     end
   end,
   answer = function(request, id)

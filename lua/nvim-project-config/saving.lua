@@ -6,12 +6,11 @@
 
 local context = require("nvim-project-config.context")
 local errors = require("nvim-project-config.errors")
+local events = require("nvim-project-config.events")
 local loading = require("nvim-project-config.loading")
 local native = require("nvim-project-config.native")
 
 local M = {}
-
-local EVENT = "ProjectConfigJsonChanged"
 
 --- How long updates may take when the editor leaves.
 local UPDATE_PATIENCE_MS = 500
@@ -36,12 +35,6 @@ local waiting = {}
 local scheduled = false
 local watching = false
 
---- Whether somebody may listen.
----@return boolean
-local function is_announced()
-  return vim.in_fast_event() or vim.fn.exists("#User#" .. EVENT) == 1
-end
-
 ---@param ctx project_config.Context
 ---@param paths string[][]
 ---@param author "local"|"disk"
@@ -53,26 +46,10 @@ local function data_of(ctx, paths, author)
 end
 
 ---@param ctx project_config.Context
----@param data project_config.JsonChanged
-local function announce(ctx, data)
-  if not is_announced() then
-    return
-  end
-  local ok, err = xpcall(vim.api.nvim_exec_autocmds, errors.thrown, "User", {
-    pattern = EVENT,
-    modeline = false,
-    data = data,
-  })
-  if not ok then
-    errors.report(err --[[@as project_config.Error]], ctx, ctx.on_error)
-  end
-end
-
----@param ctx project_config.Context
 ---@param paths string[][]
 ---@param author "local"|"disk"
 function M.announce(ctx, paths, author)
-  announce(ctx, data_of(ctx, paths, author))
+  events.announce("JsonChanged", ctx, data_of(ctx, paths, author))
 end
 
 --- Never in a fast event, where the user's hook could do next to nothing.
@@ -109,8 +86,9 @@ local function schedule()
   scheduled = true
   if vim.uv.now() == ended_at then
     -- Perhaps the condition of a `vim.wait`: that empties the queue of what is scheduled before it lets the loop turn, so what is put there
-    -- each time would keep it from ever turning.
-    vim.defer_fn(end_of_tick, 0)
+    -- each time would keep it from ever turning. It counts whole milliseconds, too: with a turn in no time, it would wait for several times
+    -- as long as it was told.
+    vim.defer_fn(end_of_tick, 2)
   else
     vim.schedule(end_of_tick)
   end
@@ -134,7 +112,7 @@ function M.compare(ctx, urgent)
   if not (ctx._shows_json and handed_out[ctx]) then
     return
   end
-  local paths, refused = native.get().compare(ctx._id, ctx._json, urgent or false, target_of(ctx), is_announced())
+  local paths, refused = native.get().compare(ctx._id, ctx._json, urgent or false, target_of(ctx), events.is_heard())
   if type(refused) == "table" and refused.code then
     return report(ctx, refused --[[@as project_config.Error]])
   end
@@ -169,7 +147,7 @@ function end_of_tick()
   local changes = changed
   changed = {}
   for ctx, data in pairs(changes) do
-    announce(ctx, data)
+    events.announce("JsonChanged", ctx, data)
   end
 end
 
@@ -285,7 +263,7 @@ function M.set(ctx, path, value)
   if not ctx._shows_json then
     return
   end
-  local paths, err = native.get().set(ctx._id, path, value, target_of(ctx), is_announced())
+  local paths, err = native.get().set(ctx._id, path, value, target_of(ctx), events.is_heard())
   note(ctx, paths)
   return err
 end
@@ -433,8 +411,8 @@ function M.watch()
   watching = true
   lib.flush_at_exit(vim.fs.joinpath(vim.fn.stdpath("log") --[[@as string]], "nvim-project-config.log"))
   local group = vim.api.nvim_create_augroup("nvim-project-config.saving", {})
-  local function on(events, desc, work)
-    vim.api.nvim_create_autocmd(events, { group = group, desc = "nvim-project-config: " .. desc, callback = work })
+  local function on(occasions, desc, work)
+    vim.api.nvim_create_autocmd(occasions, { group = group, desc = "nvim-project-config: " .. desc, callback = work })
   end
   local function look()
     compare_all()

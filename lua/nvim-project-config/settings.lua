@@ -46,19 +46,21 @@ local function key_in(container, key)
 end
 
 --- The value at a path of `ctx.json`, or the default.
----@param ctx project_config.Context
+---@param ctx? project_config.Context
 ---@param path any
 ---@param default any
 ---@return any
 function M.get(ctx, path, default)
-  local value = ctx._json ---@type any
+  local value = ctx and ctx._json ---@type any
   for _, key in ipairs(keys_of(path, 0)) do
     if type(value) ~= "table" then
       return default
     end
     value = value[key_in(value, key)]
   end
-  saving.reach(ctx, type(value) == "table")
+  if ctx then
+    saving.reach(ctx, type(value) == "table")
+  end
   if value == nil then
     return default
   end

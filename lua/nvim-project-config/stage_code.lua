@@ -19,25 +19,37 @@ local function name_of(stage)
   return stage.stage
 end
 
---- Tells that the code of a stage has failed: once a stage.
+--- What was told of last, by stage or option.
+---@type table<integer|string, string>
+local last_told = {}
+
+--- Tells that the code of a stage has failed: once a stage. Loads that nobody has asked for come with each step of the user, so they tell of
+--- nothing that was told of last.
 ---@param run project_config.AskingRun
----@param index integer of the stage, from 1
----@param what string? which part of it
+---@param index integer? of the stage, from 1; nil: the code of an option
+---@param what string? which part of it; the option
 ---@param thrown any
 function M.failed(run, index, what, thrown)
   run.failed_stages = run.failed_stages or {}
-  if run.failed_stages[index] then
+  local key = index or what --[[@as integer|string]]
+  if run.failed_stages[key] then
     return
   end
-  run.failed_stages[index] = true
+  run.failed_stages[key] = true
   local err = vim.tbl_extend("force", {}, errors.normalised(thrown)) --[[@as project_config.Error]]
-  local name = name_of(run.pipeline[index])
-  err.message = ("pipeline stage %d (%s): %s%s"):format(index, name, what and what .. ": " or "", err.message)
+  err.message = (what and what .. ": " or "") .. err.message
+  if index then
+    err.message = ("pipeline stage %d (%s): %s"):format(index, name_of(run.pipeline[index]), err.message)
+  end
   setmetatable(err, errors.metatable)
   local list = run.report and run.report.errors or run.early_errors or {}
   run.early_errors = list
   list[#list + 1] = err
-  errors.report(err, run.ctx or run.own, run.options.on_error)
+  local is_asked_for = run.reason == "manual" or run.reason == "startup"
+  if is_asked_for or last_told[key] ~= err.message then
+    last_told[key] = err.message
+    errors.report(err, run.ctx or run.own, run.options.on_error, nil, run.reason)
+  end
 end
 
 --- Runs code of the user's for this load, in a coroutine.

@@ -2,6 +2,8 @@
 -- The types of the plugin, for the language server; never loaded.
 
 ---@alias project_config.Hook fun(ctx: project_config.Context)
+--- Called with the root of the outermost project and the directory where the walk began; nil: it is named after its directory.
+---@alias project_config.NameFunction fun(root: string, dir: string): string?
 ---@alias project_config.ErrorHook fun(err: project_config.Error, ctx: project_config.Context, file?: string)
 
 --- What a user passes to `setup` and `load`: everything may be left out.
@@ -11,6 +13,10 @@
 ---@field executors? table<string, project_config.ExecutorOptions> by kind; a new kind `toml` stands for the files `*.toml`
 ---@field loading? project_config.LoadingOptions
 ---@field cache? project_config.CacheOptions
+---@field project_name? "directory"|"remote"|project_config.NameFunction where the outermost project has its name from
+---@field names? table<string, string> what the projects in these directories are called
+---@field exclude? project_config.Matcher directories that are no project
+---@field stop_at? string|string[] the walk up ends before these directories; nil: before the home directory
 ---@field on_load? project_config.Hook after each load
 ---@field on_error? project_config.ErrorHook instead of a notification
 ---@field on_clear? project_config.Hook before a context is emptied
@@ -22,6 +28,13 @@
 ---@class project_config.LoadingOptions
 ---@field on? "startup"|"lazy"|"manual"
 ---@field start_dir? string where to look for the project; nil: the current directory
+---@field watch? project_config.WatchOptions what is followed; counts as given to `setup`
+
+---@class project_config.WatchOptions
+---@field cwd? boolean load the project of each directory that becomes the current one
+---@field buffer? boolean load the project of each file that is entered
+---@field config_dir? boolean load again what changes on disk
+---@field debounce_ms? integer how long a burst of changes has to have been over, in milliseconds
 
 ---@class project_config.CacheOptions
 ---@field trust_mtime? boolean false: read every file again at each load
@@ -35,6 +48,10 @@
 ---@field executors table<string, project_config.Executor>
 ---@field loading project_config.Loading
 ---@field cache project_config.Cache
+---@field project_name? "directory"|"remote"|project_config.NameFunction of options; of a context, see there
+---@field names table<string, string>
+---@field exclude? project_config.Matcher
+---@field stop_at? string|string[]
 ---@field on_load? project_config.Hook
 ---@field on_error? project_config.ErrorHook
 ---@field on_clear? project_config.Hook
@@ -46,6 +63,13 @@
 ---@class project_config.Loading
 ---@field on "startup"|"lazy"|"manual"
 ---@field start_dir? string
+---@field watch project_config.Watch
+
+---@class project_config.Watch
+---@field cwd boolean
+---@field buffer boolean
+---@field config_dir boolean
+---@field debounce_ms integer
 
 ---@class project_config.Cache
 ---@field trust_mtime boolean
@@ -56,7 +80,7 @@
 ---@class project_config.Context: project_config.Config
 ---@field config_dir string|fun(ctx: project_config.Context): string after a load: the directory that was used
 ---@field project_root? string the directory of the innermost project
----@field project_name? string its full name, for example `big-repo/frontend`
+---@field project_name? string its full name, for example `big-repo/frontend`; the option of this name is in `_options`
 ---@field projects project_config.Project[] outermost first
 ---@field json table the merged JSON; what is changed in it is saved
 ---@field file_cache project_config.FileCache
@@ -68,6 +92,8 @@
 ---@field _json_target? string what the last load has found it to be
 ---@field _id integer
 ---@field _report project_config.Report
+---@field _clash? project_config.Clash
+---@field _trouble? project_config.Error what keeps its files from being looked at
 ---@field _config_dir? { used: string, option: string|fun(ctx: project_config.Context): string }
 ---@field _shows_json? boolean a load has put its document into `json`
 ---@field _base? project_config.Context of the context of a load that is being planned: the one it was asked on
@@ -167,6 +193,16 @@
 ---@field project_name string
 ---@field project_root string
 
+--- The `data` of the events `User ProjectConfigLoadPre`, `LoadPost`, `ClearPost`, `Error` and `NameClash`.
+---@class project_config.Event
+---@field root? string nil where no project is known
+---@field name? string
+---@field files string[] absolute; `LoadPre`: those that will be merged and run; `LoadPost`: those that were; `Error`: the file it is about
+---@field reason? project_config.Reason nil where there was no load
+---@field error? project_config.Error of `Error`
+---@field other_root? string of `NameClash`: the directory that the name belongs to
+---@field remedy? string of `NameClash`: the `names` line that tells the two apart
+
 --- An update on its way.
 ---@class project_config.Update
 ---@field change fun(old: any): any
@@ -180,6 +216,17 @@
 ---@field timings { detect_ms: number, read_ms: number, merge_ms: number }?
 ---@field stem? string the project's own file without its extension
 ---@field start_dir? string where the load began
+---@field reason? project_config.Reason why there was a load
+---@field problems? table<project_config.Error, true> those of `errors` that were found before any file ran
+---@field opts? project_config.Options those of the call that has asked for it
+
+--- Two projects of one name.
+---@class project_config.Clash
+---@field name string
+---@field root string the directory that has the name, too
+---@field other_root string the one that it belongs to
+---@field proposal string a name that nobody has
+---@field remedy string the `names` line that tells the two apart
 
 ---@class project_config.Error
 ---@field code string one of the codes of |nvim-project-config-errors|
@@ -206,13 +253,18 @@
 ---@field behind? integer the run that has to end before this one begins
 ---@field opts? project_config.Options those of the call
 ---@field pipeline? project_config.Stage[] as it was when the load was asked for
----@field leaves? project_config.MatcherNode[] what of the pipeline's matchers only Lua can answer
+---@field leaves? project_config.MatcherNode[] what of its matchers only Lua can answer
 ---@field own? project_config.Context what the code of its pipeline gets while it is planned
 ---@field own_before? table<string, any> the fields of `own` when it was made
 ---@field told? { root?: string, name?: string, projects: project_config.Project[] } the project, as `own` and the library last agreed on it
 ---@field flows? table<integer, project_config.Flow> functions of its pipeline, by the library's question; 0: those behind `execute`
----@field failed_stages? table<integer, true> stages whose code has failed, and was reported
+---@field failed_stages? table<integer|string, true> stages and options whose code has failed, and was reported
 ---@field early_errors? project_config.Error[] from before the report was begun
+---@field buffer? integer the one that the user has entered
+---@field reason project_config.Reason why it was asked for
+---@field merges? boolean it shows settings, and runs no file
+---@field is_silent? boolean it has changed nothing
+---@field changed? string[] of a run that merges: the files whose settings have changed
 ---@field result? { [1]: project_config.Context?, [2]: project_config.Error? }
 ---@field thread? thread of its files, once it is executed
 
@@ -235,11 +287,16 @@
 ---@field runners (fun(ctx: project_config.Context, path: string, content?: string))[] one after the other
 ---@field of_content? function the runner that gets the content too
 
+---@alias project_config.Reason "startup"|"manual"|"cwd"|"buffer"|"config_dir"
+
 --- A call of `load`.
 ---@class project_config.Submission
 ---@field opts? project_config.Options the options of this call
 ---@field ctx? project_config.Context load this context's project again
----@field automatic? boolean nobody called `load`
+---@field reason? project_config.Reason nil: somebody called `load`
+---@field start_dir? string instead of the options' one
+---@field near? boolean the start directory may be a file or not exist: then it is the nearest directory above
+---@field buffer? integer the one that the user has entered
 ---@field yields? boolean the caller yields until the answer comes
 
 -- What crosses the border to the native library (`src/exports.rs`).
@@ -258,6 +315,10 @@
 ---@field create_family fun(caches: userdata): userdata
 ---@field load fun(request: project_config.Request): integer?, integer|project_config.Error, integer?
 ---@field load_await fun(request: project_config.Request): (fun(step: fun(...)))?, integer|project_config.Error, integer, integer?
+---@field watch fun(debounce_ms?: number)
+---@field look fun()
+---@field locate fun(request: project_config.Request, paths: string[]): integer?, project_config.Error?
+---@field paths fun(run: integer): string[]?, project_config.Error?
 ---@field commit fun(run: integer, draft: integer): project_config.Commit?
 ---@field files fun(run: integer, first: integer): string?, boolean, integer?, string[]
 ---@field content fun(run: integer, file: integer|string): string?
@@ -291,6 +352,7 @@
 ---@field stage_end fun(question: integer, projects?: project_config.Project[])
 ---@field finish fun(run: integer, succeeded: boolean): boolean
 ---@field is_live fun(run: integer): boolean
+---@field check_name fun(context: integer, state_dir: string)
 ---@field clear fun(context: integer, runs?: integer[])
 ---@field stop fun(runs?: integer[])
 ---@field check_wait fun(request: integer)
@@ -312,10 +374,19 @@
 ---@field stages? project_config.Stage[]
 ---@field leaves? project_config.MatcherNode[] set by the library: what it will ask the main loop for, by position
 ---@field options integer
----@field automatic boolean
+---@field reason? project_config.Reason nil: "manual"
+---@field near? boolean
 ---@field trust_mtime boolean
 ---@field timeout_ms integer
 ---@field max_file_size integer
+---@field naming? project_config.Naming nil: the defaults
+
+--- What `naming.lua` makes of the options.
+---@class project_config.Naming
+---@field from "directory"|"remote"|"host"
+---@field names { [1]: string, [2]: string }[]
+---@field exclude? project_config.MatcherNode
+---@field stop_at? string[]
 
 ---@class project_config.Commit
 ---@field context integer
@@ -326,7 +397,10 @@
 ---@field stem string
 ---@field json_target string
 ---@field files integer
----@field problems project_config.Error[]
+---@field problems project_config.Error[] what is to be told
+---@field standing? project_config.Error[] of a run that merges: what has been told before
+---@field reason project_config.Reason
+---@field merges boolean only its settings are shown, no file runs
 ---@field json "none"|"whole"|"edits"
 ---@field timings { detect_ms: number, read_ms: number, merge_ms: number }
 

@@ -28,7 +28,7 @@ end
 ---@param value any
 ---@return string?
 local function wanted_instead(leaf, value)
-  if leaf.one_of and not vim.list_contains(leaf.one_of, value) then
+  if leaf.one_of and type(value) == "string" and not vim.list_contains(leaf.one_of, value) then
     return '"' .. table.concat(leaf.one_of, '", "') .. '"'
   elseif leaf.at_least and not (value >= leaf.at_least and value == math.floor(value) and value < 2 ^ 53) then
     return "a whole number from " .. leaf.at_least
@@ -57,6 +57,9 @@ function M.check_leaf(leaf, value, path)
   local wanted = wanted_instead(leaf, value)
   if wanted then
     mismatch(path, wanted, vim.inspect(value, { newline = " ", indent = "" }))
+  end
+  if leaf.check then
+    require("nvim-project-config.naming")[leaf.check](value, path)
   end
 end
 
