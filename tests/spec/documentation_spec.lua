@@ -146,6 +146,127 @@ for _, key in ipairs({ "README: Lua 1", "help: nvim-project-config-lua 1" }) do
   end
 end
 
+-- A file as git writes it, of a repository that was cloned.
+local CLONED = { [".git/config"] = '[remote "origin"]\n\turl = git@example.org:owner/repo.git\n' }
+
+for _, key in ipairs({ "README: Names that fit 1", "help: nvim-project-config-names 1" }) do
+  expected[key] = function(text)
+    local home = support.tree({
+      [".git"] = true,
+      ["plain"] = true,
+      ["work/api"] = { [".git"] = true, ["web/package.json"] = "{}" },
+      ["cloned"] = vim.tbl_extend("error", { ["part"] = { ["package.json"] = "{}", [".no-project"] = "" } }, CLONED),
+      ["dotfiles"] = CLONED,
+      ["tmp/deep/down"] = CLONED,
+    })
+    local p = place({ home = home, init = text })
+    for dir, name in pairs({
+      ["work/api/web"] = "work-api/web",
+      ["cloned/part"] = "owner/repo",
+      ["dotfiles"] = "no_project",
+      ["tmp/deep/down"] = "no_project",
+      ["plain"] = "plain",
+    }) do
+      local code = [[
+        local ctx, err = load_now({ loading = { start_dir = "~/" .. ... } })
+        return ctx and ctx.project_name or err.code
+      ]]
+      assert.are.equal(name, p:lua(code, dir), dir)
+    end
+  end
+end
+
+-- What of `loading.watch` each of them sets.
+for key, follows_files in pairs({
+  ["README: Following you 1"] = true,
+  ["help: nvim-project-config-following 1"] = false,
+}) do
+  expected[key] = function(text)
+    local p = place({
+      init = text,
+      work = { ["rad-project/.git"] = true, ["other/.git"] = true, ["other/main.c"] = "" },
+    })
+    local function is_in(name)
+      p.child:poll(([[require("nvim-project-config").ctx.project_name == %q]]):format(name))
+    end
+    is_in("rad-project")
+    p.child:lua("vim.cmd.edit(...)", p.work .. "/other/main.c")
+    is_in("other")
+    p.child:lua("vim.cmd.cd(...)", p.work .. "/other")
+    p.child:lua("vim.cmd.cd(...)", p.work .. "/rad-project")
+    is_in("rad-project")
+    if follows_files then
+      support.write(p.config .. "/rad-project.json", '{ "here": true }')
+      p.child:poll([[require("nvim-project-config").ctx.json.here]])
+    end
+    assert.are.same({}, p:told())
+  end
+end
+
+for _, file in ipairs({ "README: Files that run twice", "help: nvim-project-config-following-twice" }) do
+  expected[file .. " 1"] = function(text)
+    local p = place({
+      init = [[vim.g.mapleader = " "]],
+      work = { ["rad-project/.git"] = true, ["other/.git"] = true },
+      config = { ["rad-project.lua"] = text },
+    })
+    p:lua("load_now() load_now()")
+    assert.are.same(
+      { 1, ".," .. p.work .. "/rad-project/src/**", "<Cmd>make test<CR>" },
+      p.child:lua([[
+        return { #vim.api.nvim_get_autocmds({ group = "rad-project" }), vim.o.path, vim.fn.maparg("<leader>t", "n") }
+      ]])
+    )
+    for name, written in pairs({ ["rad-project"] = "a\n", other = "a  \n" }) do
+      local path = ("%s/%s/new.txt"):format(p.work, name)
+      p.child:lua([[vim.cmd.edit(...) vim.fn.setline(1, "a  ") vim.cmd.write()]], path)
+      assert.are.equal(written, support.read(path), name)
+    end
+    assert.are.same({}, p:told())
+  end
+
+  expected[file .. " 2"] = function(text)
+    local p = place({ config = { ["rad-project.vim"] = text } })
+    p:lua("load_now() load_now()")
+    assert.are.same(
+      { 1, 2, "neovim", "# new" },
+      p.child:lua([[
+        vim.cmd.edit("new.md")
+        return {
+          #vim.api.nvim_get_autocmds({ group = "rad_project" }), vim.fn.exists(":Serve"), vim.g["test#strategy"], vim.fn.getline(1),
+        }
+      ]])
+    )
+    assert.are.same({}, p:told())
+  end
+end
+
+-- A statusline shows the project of each window's buffer.
+for _, key in ipairs({ "README: API 2", "help: nvim-project-config-cookbook 11" }) do
+  expected[key] = function(text)
+    local p = place({ work = { ["rad-project/.git"] = true, ["rad-project/main.c"] = "", ["plain.c"] = "" } })
+    p:lua(text .. [[
+      load_now()
+      vim.cmd.edit("main.c")
+      settle(function() return vim.b.project_config end, "vim.b.project_config")
+    ]])
+    local shown = [[return vim.api.nvim_eval_statusline(vim.o.statusline, { maxwidth = 200 }).str]]
+    assert.is_truthy(p.child:lua(shown):find("^main%.c .* rad%-project  %d+,%d+$"))
+    p.child:lua("vim.cmd.split(...)", p.work .. "/plain.c")
+    assert.is_nil(p.child:lua(shown):find("rad-project", 1, true))
+    assert.are.same({}, p:told())
+  end
+end
+
+expected["help: ProjectConfigNameClash 1"] = function(text)
+  local p = place({ config = { ["rad-project.json"] = "{}", ["rad-project.lua"] = "" } })
+  p:lua(text .. "load_now()")
+  p.child:wait("#test_notifications == 1")
+  p:lua("npc.clear()")
+  p.child:wait("#test_notifications == 2")
+  assert.are.same({ "rad-project: 2 files, manual", "rad-project: 0 files, manual" }, p:told())
+end
+
 expected["README: Changing settings 1"] = function(text)
   local p =
     place({ config = { ["rad-project.json"] = '{\n  // mine\n  "formatters": ["prettier"],\n  "starts": 2\n}\n' } })
@@ -578,6 +699,64 @@ expected["help: nvim-project-config-cookbook 8"] = function(text)
   assert.are.same({ other = true }, p.child:lua("return { lsp = lsp, other = other }"))
   p.child:lua("vim.cmd.edit(...)", support.write(p.home .. "/a.txt", ""))
   p.child:poll("_G.lsp")
+end
+
+-- Two directories of one name.
+for number, names in pairs({ [9] = { "work-api", "api" }, [10] = { "work-api", "home-api" } }) do
+  expected["help: nvim-project-config-cookbook " .. number] = function(text)
+    local p, told = cook(text, {
+      work = { ["work/api/.git"] = true, ["home/api/.git"] = true },
+      cwd = "work/api",
+      config = { ["work-api.json"] = "{}", ["work-api/keys.lua"] = "", ["api.json"] = "{}" },
+    })
+    assert.are.same({ names[1], { "work-api.json", "keys.lua" } }, { told.name, told.ran })
+    local other = [[return load_now({ loading = { start_dir = ... } }).project_name]]
+    assert.are.equal(names[2], p:lua(other, p.work .. "/home/api"))
+    assert.are.same({}, p:told())
+  end
+end
+
+expected["help: nvim-project-config-cookbook 12"] = function(text)
+  local p = place({
+    work = { ["rad-project/.git"] = true, ["rad-project/a.lua"] = "", ["other/.git"] = true },
+    config = {
+      ["rad-project.json"] = '{ "lsp": { "lua_ls": { "Lua": { "hint": { "enable": true } } } } }',
+      ["other.json"] = '{ "lsp": { "lua_ls": {} } }',
+    },
+  })
+  if p.child:lua("return vim.fn.has('nvim-0.11')") == 0 then
+    text = text:gsub("client:notify", "client.notify")
+  end
+  -- A server inside the editor.
+  p:lua([[
+    _G.got = {}
+    vim.cmd.edit("a.lua")
+    vim.lsp.start({
+      name = "lua_ls",
+      cmd = function()
+        return {
+          request = function(method, _, callback)
+            if method == "initialize" then callback(nil, { capabilities = {} }) end
+            return true, 1
+          end,
+          notify = function(method, params)
+            if method == "workspace/didChangeConfiguration" then table.insert(got, params.settings) end
+            return true
+          end,
+          is_closing = function() return false end,
+          terminate = function() end,
+        }
+      end,
+    })
+    settle(function() return next(vim.lsp.get_clients({ name = "lua_ls", bufnr = 0 })) end, "the server")
+  ]] .. text)
+  p:lua([[load_now({ loading = { start_dir = ... } })]], p.work .. "/other")
+  assert.are.same({}, p.child:lua("return got"))
+  p:lua("load_now()")
+  assert.are.same({ { Lua = { hint = { enable = true } } } }, p.child:lua("return got"))
+  p:lua([[load_now({ loading = { start_dir = ... } })]], p.work .. "/other")
+  assert.are.equal(1, p.child:lua("return #got"))
+  assert.are.same({}, p:told())
 end
 
 expected["help: nvim-project-config-caches 1"] = function(text)

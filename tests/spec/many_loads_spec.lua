@@ -172,7 +172,7 @@ describe("a load", function()
   it("cannot be confused by a table that looks like a context", function()
     local child = workspace.new():open("alpha")
     local ok, err = unpack(child:lua([[
-      local fake = { project_root = work, project_name = "fake", json = {} }
+      local fake = { project_root = work, project_name = "directory", json = {} }
       return { pcall(npc.load, fake) }
     ]]))
     assert.is_false(ok)

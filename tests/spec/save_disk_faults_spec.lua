@@ -435,7 +435,15 @@ describe("a lock that somebody else holds", function()
     end
     local w = new_workspace()
     local child, other = editor.open(w, "alpha"), editor.open(w, "alpha")
-    local tracer = faults.trace(other, { "-e", "trace=fsync,fdatasync", "-e", "inject=fsync,fdatasync:signal=STOP" })
+    -- The settings' file, before it is put in place: what else is saved is not meant.
+    local tracer = faults.trace(other, {
+      "-e",
+      "trace=fsync,fdatasync",
+      "-e",
+      "inject=fsync,fdatasync:signal=STOP",
+      "-P",
+      w.config_dir .. "/.alpha.json.npc-tmp",
+    })
     other:lua("npc.set('value', 99); npc.save()")
     local stopped = vim.wait(10000, function()
       return (support.read(tracer.log) or ""):find("stopped by SIGSTOP", 1, true) ~= nil

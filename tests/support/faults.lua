@@ -19,10 +19,18 @@ local TRIALS = {
   hang = { "python3", HANG, "true" },
   strace = { "strace", "-o", "/dev/null", "true" },
   unshare = { "unshare", "-m", "true" },
+  user_namespace = { "unshare", "-U", "-r", "sh", "-c", "echo 0 >/proc/sys/user/max_inotify_watches" },
+  bindfs = {
+    "unshare",
+    "-m",
+    "sh",
+    "-c",
+    'dir=$(mktemp -d) && mkdir "$dir/from" "$dir/to" && bindfs "$dir/from" "$dir/to"; code=$?; umount "$dir/to"; exit $code',
+  },
 }
 
 --- Why a test cannot run here.
----@param ... string tools that it needs; "hang" is what `hang` does
+---@param ... string tools that it needs; "hang" is what `hang` does, "user_namespace" what `few` needs
 ---@return string|nil reason nil when it can
 function M.missing(...)
   for _, tool in ipairs({ ... }) do
@@ -57,6 +65,109 @@ end
 ---@return string[] through for a child editor
 function M.hang_reads()
   return { "python3", HANG, "--reads" }
+end
+
+--- The kernel gives the editor so many watches (inotify), or so many queues of events, as if others had taken the rest. It may raise
+--- the limit itself, by the file of `limit_file`.
+---@param limit "watches"|"instances"
+---@param count integer
+---@return string[] through for a child editor
+function M.few(limit, count)
+  return { "unshare", "-U", "-r", "sh", "-c", ('echo %d >%s && exec "$@"'):format(count, M.limit_file(limit)), "sh" }
+end
+
+---@param limit "watches"|"instances"
+---@return string path
+function M.limit_file(limit)
+  return "/proc/sys/user/max_inotify_" .. limit
+end
+
+--- Runs a command where a child editor has its mounts.
+---@param child test.Child
+---@param command string[]
+function M.beside(child, command)
+  local done = vim
+    .system(vim.list_extend({ "nsenter", "-m", "-t", tostring(child.pid) }, command), { text = true })
+    :wait(ATTACH_MS)
+  assert(done.code == 0, done.stderr)
+end
+
+--- Gives a child editor a file system of its own at `dir`.
+---@param dir string
+---@return string[] through for a child editor
+function M.own_disk(dir)
+  return { "unshare", "-m", "sh", "-c", 'mount -t tmpfs tmpfs "$0" && cd "$PWD" && exec "$@"', dir }
+end
+
+---@class test.Mount
+---@field through string[] for a child editor
+---@field private to string
+---@field private pid? integer of the process that serves it
+local Mount = {}
+Mount.__index = Mount
+
+--- A directory that a process hands on to another one (bindfs), for a child editor only. That process can be stopped: then the disk
+--- hangs.
+---@param from string directory with the files
+---@param to string directory at which they are seen
+---@return test.Mount
+function M.mount(from, to)
+  vim.fn.mkdir(from, "p")
+  vim.fn.mkdir(to, "p")
+  -- Nothing is remembered by the kernel: changes made behind its back are seen at once, and every call asks.
+  local options = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
+  local script = ('bindfs -o %s "$0" "$1" && shift && cd "$PWD" && exec "$@"'):format(options)
+  return setmetatable({ to = to, through = { "unshare", "-m", "sh", "-c", script, from, to } }, Mount)
+end
+
+---@return integer pid of the process that serves it
+function Mount:server()
+  for name in vim.fs.dir("/proc") do
+    local file = name:match("^%d+$") and io.open("/proc/" .. name .. "/cmdline", "rb")
+    if file then
+      local text = file:read("*a") or ""
+      file:close()
+      local words = vim.split(text, "\0", { plain = true })
+      if vim.fs.basename(words[1] or "") == "bindfs" and vim.tbl_contains(words, self.to) then
+        return assert(tonumber(name))
+      end
+    end
+  end
+  error("nobody serves " .. self.to, 0)
+end
+
+--- From now on every call on it hangs, but can be killed: a call that its server had begun with could not.
+function Mount:stop()
+  self.pid = self.pid or self:server()
+  assert(uv.kill(self.pid, "sigstop"))
+  local tasks = ("/proc/%d/task"):format(self.pid)
+  local stopped = vim.wait(ATTACH_MS, function()
+    for thread in vim.fs.dir(tasks) do
+      local file = io.open(("%s/%s/stat"):format(tasks, thread), "rb")
+      local state = file and (file:read("*a") or ""):match("^.*%) (%a)")
+      if file then
+        file:close()
+      end
+      if state ~= "T" then
+        return false
+      end
+    end
+    return true
+  end, 1)
+  assert(stopped, "the server of " .. self.to .. " does not stop")
+end
+
+--- All calls go on.
+function Mount:go_on()
+  assert(uv.kill(self.pid, "sigcont"))
+end
+
+--- Nobody serves it any more: every call on it fails, those that hang too. Without this it outlives its editor.
+function Mount:kill()
+  local found, pid = pcall(self.server, self)
+  if found then
+    assert(uv.kill(pid, "sigkill"))
+  end
 end
 
 ---@class test.Tracer

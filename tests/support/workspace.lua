@@ -22,9 +22,10 @@ local PRELUDE = [[
   -- Turns of the main loop in which nothing is waited for: what was going to happen by itself has a chance to.
   function _G.idle()
     for _ = 1, 3 do
-      local turned = false
-      vim.uv.new_timer():start(20, 0, vim.schedule_wrap(function() turned = true end))
+      local turned, timer = false, vim.uv.new_timer()
+      timer:start(20, 0, vim.schedule_wrap(function() turned = true end))
       vim.wait(8000, function() return turned end, 1)
+      timer:close()
     end
   end
   _G.options = {
