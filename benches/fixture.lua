@@ -201,6 +201,7 @@ function M.places(home)
   local plain = home .. "/src/plain"
   return {
     usual = { start_dir = package .. "/src/components", config_dir = home .. "/config/nvim/projects" },
+    other = { start_dir = home .. "/src/project-01/src", config_dir = home .. "/config/nvim/projects" },
     crowded = { start_dir = package .. "/src/components", config_dir = home .. "/crowded" },
     deep = { start_dir = package .. ("/d"):rep(DEEP_LEVELS), config_dir = home .. "/config/nvim/projects" },
     twelve_deep = { start_dir = home .. "/src/few" .. ("/d"):rep(FEW_LEVELS), config_dir = home .. "/few" },
@@ -222,6 +223,7 @@ function M.build()
   local repository = home .. "/src/big-repo"
   mkdir(repository .. "/.git")
   mkdir(home .. "/src/plain/.git")
+  mkdir(home .. "/src/project-01/.git")
   write(repository .. "/package.json", "{}")
   write(repository .. "/packages/frontend/package.json", "{}")
 

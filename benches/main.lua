@@ -10,6 +10,7 @@ local stats = require("benches.stats")
 ---@field title string
 ---@field limit number the ratio must not be higher
 ---@field pairs bench.Pair[]
+---@field unit? string of what is counted; default: it is time
 
 ---@class bench.Pair
 ---@field ours number nanoseconds
@@ -19,8 +20,9 @@ local stats = require("benches.stats")
 -- trust its time stamps (fixture.settle makes sure).
 -- stylua: ignore
 local names = {
-  "startup", "cold", "scale", "many_files", "router", "stall", "large_load", "warm", "own_time", "lua_stage",
-  "one_assignment", "many_assignments", "save_cost", "saves", "cache_get", "cache_parallel", "slow_disk",
+  "startup", "cold", "scale", "many_files", "router", "stall", "large_load", "warm", "own_time", "switching", "entering",
+  "lua_stage",
+  "one_assignment", "many_assignments", "save_cost", "saves", "cache_get", "cache_parallel", "slow_disk", "idle",
 }
 
 -- `print` goes to stderr in `nvim -l`.
@@ -31,8 +33,12 @@ local function say(line)
 end
 
 ---@param ns number
+---@param unit? string
 ---@return string
-local function duration(ns)
+local function quantity(ns, unit)
+  if unit then
+    return ("%d %s"):format(ns, unit)
+  end
   return ns < 1e6 and ("%.0f µs"):format(ns / 1e3) or ("%.2f ms"):format(ns / 1e6)
 end
 
@@ -66,8 +72,8 @@ local function report(figure)
     left(figure.title, 50)
       .. ("%6.3f  ≤ %-5s %-5s"):format(ratio, figure.limit, ok and "ok" or "MISS")
       .. right(("%.3f – %.3f"):format(stats.quantile(ratios, 0.25), stats.quantile(ratios, 0.75)), 15)
-      .. right(duration(stats.median(ours)), 11)
-      .. right(duration(stats.median(floor)), 11)
+      .. right(quantity(stats.median(ours), figure.unit), 11)
+      .. right(quantity(stats.median(floor), figure.unit), 11)
       .. right(tostring(#ratios), 7)
   )
   return ok

@@ -1,6 +1,6 @@
 -- What the plugin takes of the main thread, measured from outside, so that nothing can be forgotten: calls of the public API that
--- are handed to `clocked`, plus everything that the plugin has the main loop call (scheduled functions and the callback of its
--- wake-up handle).
+-- are handed to `clocked`, plus everything that the plugin has the main loop call (scheduled functions, autocommands and the callback of
+-- its wake-up handle).
 --
 -- All by the thread's own processor time: on the wall clock, a worker thread that the kernel has put on the main thread's
 -- core would count as the main thread's time, or not, as the machine is busy. (A main thread that waits for a disk would not
@@ -23,27 +23,39 @@ local function now()
 end
 
 local spent = 0
+local is_inside = false
 
---- A function whose time counts.
+--- A function whose time counts, and what it calls with it: once.
 ---@param callback fun(...)
 ---@return fun(...)
 function M.clocked(callback)
   return function(...)
+    if is_inside then
+      return callback(...)
+    end
+    is_inside = true
     local began = now()
     callback(...)
     spent = spent + now() - began
+    is_inside = false
   end
 end
 
---- Lets count what the main loop calls from now on. The plugin must not have been required yet: it has to find these instead
---- of Neovim's own.
+--- Lets count what the main loop and autocommands call from now on. The plugin must not have been required yet: it has to find these
+--- instead of Neovim's own.
 function M.watch()
-  local schedule, new_async = vim.schedule, vim.uv.new_async
+  local schedule, new_async, create_autocmd = vim.schedule, vim.uv.new_async, vim.api.nvim_create_autocmd
   vim.schedule = function(callback)
     schedule(M.clocked(callback))
   end
   vim.uv.new_async = function(callback)
     return new_async(M.clocked(callback))
+  end
+  vim.api.nvim_create_autocmd = function(events, opts)
+    if type(opts.callback) == "function" then
+      opts = vim.tbl_extend("force", opts, { callback = M.clocked(opts.callback) })
+    end
+    return create_autocmd(events, opts)
   end
 end
 

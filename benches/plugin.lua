@@ -27,6 +27,36 @@ function M.setup(place, pipeline)
   })
 end
 
+--- As `setup`, and the user is followed: everything that can be watched is. Nothing is loaded yet afterwards. Without a debounce, switches
+--- that come one after the other are each as one that comes alone.
+---@param place bench.Place
+---@param on_load? fun()
+function M.follow(place, on_load)
+  require("nvim-project-config").setup({
+    config_dir = place.config_dir,
+    loading = {
+      on = "manual",
+      start_dir = place.start_dir,
+      watch = { cwd = true, buffer = true, config_dir = true, debounce_ms = 0 },
+    },
+    on_load = on_load,
+    on_error = function(err)
+      problem = err.message
+    end,
+  })
+end
+
+--- Goes on once no load is under way and the plugin has let go of the main loop.
+function M.settle()
+  local loading = require("nvim-project-config.loading")
+  local left = 3
+  while left > 0 do
+    M.next_tick()
+    left = next(loading.runs) and 3 or left - 1
+  end
+  assert(not problem, problem)
+end
+
 --- How long a load takes, in nanoseconds. In a coroutine; it goes on once the plugin has let go of the main loop.
 ---@param opts? table options of this load
 ---@return integer elapsed, table json
