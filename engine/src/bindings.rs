@@ -53,13 +53,20 @@ pub struct Clash {
     pub proposal: OsString,
 }
 
-/// A name to be checked: that of the outermost project of a plan.
-#[derive(Debug)]
-pub struct Check {
-    project: Project,
+/// Whose name is checked, and what decides whether another one's is the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Subject {
+    /// The outermost project of a plan.
+    pub project: Project,
     config_dir: PathBuf,
     /// The user's own names, not resolved.
     names: Vec<(PathBuf, ProjectName)>,
+}
+
+/// A name to be checked: that of the outermost project of a plan.
+#[derive(Debug)]
+pub struct Check {
+    subject: Subject,
     file: PathBuf,
     limits: Limits,
     timeout: Duration,
@@ -73,14 +80,21 @@ impl Check {
             return None;
         }
         Some(Self {
-            project: plan.projects.first()?.clone(),
-            config_dir: request.config_dir.clone(),
-            names: request.naming.names.clone(),
+            subject: Subject {
+                project: plan.projects.first()?.clone(),
+                config_dir: request.config_dir.clone(),
+                names: request.naming.names.clone(),
+            },
             file,
             // Not the user's limit: it is about the files of the configuration.
             limits: Limits { max_file_size: LARGEST, ..request.limits },
             timeout: request.timeout,
         })
+    }
+
+    /// What it is about.
+    pub fn subject(&self) -> &Subject {
+        &self.subject
     }
 
     /// Binds the name, if nothing is in the way; the answer is the clash, if there is one. Has to be called inside a tokio runtime with
@@ -121,8 +135,10 @@ impl Check {
     /// All of it, blocking.
     fn attempt(&self, cache: &FileCache, look: &Look) -> Result<Option<Clash>, Stop> {
         let began = Instant::now();
-        let own =
-            Binding { root: self.project.root.clone(), identity: repository::identity(&self.project.root, look)? };
+        let own = Binding {
+            root: self.subject.project.root.clone(),
+            identity: repository::identity(&self.subject.project.root, look)?,
+        };
         for _ in 0..ATTEMPTS {
             look.at(&self.file)?;
             let document = self.read(cache)?;
@@ -130,7 +146,7 @@ impl Check {
             match self.judge(&own, bound.as_ref(), look)? {
                 Judged::Fine => return Ok(None),
                 Judged::Clash(other_root) => {
-                    let (name, root) = (self.project.name.clone(), own.root);
+                    let (name, root) = (self.subject.project.name.clone(), own.root);
                     let proposal = self.proposal(&document);
                     return Ok(Some(Clash { name, root, other_root, proposal }));
                 }
@@ -157,7 +173,7 @@ impl Check {
 
     /// Where the name's binding is.
     fn place(&self) -> [String; 2] {
-        place_of(&self.config_dir, &self.project.name)
+        place_of(&self.subject.config_dir, &self.subject.project.name)
     }
 
     /// What the name is bound to.
@@ -190,8 +206,8 @@ impl Check {
 
     /// Whether the user calls the project at `root` something else.
     fn is_renamed(&self, root: &Path, look: &Look) -> Result<bool, Stop> {
-        for (path, name) in &self.names {
-            if name.display() != self.project.name {
+        for (path, name) in &self.subject.names {
+            if name.display() != self.subject.project.name {
                 look.at(path)?;
                 if resolve_directory(path).as_deref() == Some(root) {
                     return Ok(true);
@@ -221,7 +237,7 @@ impl Check {
 
     /// A name made of that of the directory around it, or of more of them, until nobody has it.
     fn proposal(&self, document: &Value) -> OsString {
-        let Project { root, name } = &self.project;
+        let Project { root, name } = &self.subject.project;
         let own = Path::new(name).file_name().unwrap_or(name);
         let mut proposal = own.to_owned();
         for directory in root.ancestors().skip(1).filter_map(Path::file_name) {
@@ -229,7 +245,7 @@ impl Check {
             longer.push("-");
             longer.push(&proposal);
             proposal = longer;
-            if json::get(document, &place_of(&self.config_dir, &proposal)).is_none() {
+            if json::get(document, &place_of(&self.subject.config_dir, &proposal)).is_none() {
                 return proposal;
             }
         }

@@ -2,14 +2,15 @@
 //!
 //! What is bound to what, and what a clash is, is [`engine::bindings`]'s; how users are told, Lua's.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use engine::bindings::{Check, Clash};
+use engine::bindings::{Check, Clash, Subject};
 use engine::contexts::ContextId;
 use engine::error::{Error, Result};
+use engine::plan::Project;
 
 use super::Session;
 use crate::main_loop::Reply;
@@ -26,6 +27,8 @@ struct Told {
     pairs: HashSet<[PathBuf; 2]>,
     /// Contexts that show a clash.
     contexts: HashSet<ContextId>,
+    /// What is bound: a project that is loaded again has not to be looked at again.
+    bound: HashMap<Project, Subject>,
     /// What is wrong with the bindings, until they have been all right again.
     error: Option<Error>,
     /// What is to be checked, one after the other: loads may come by the thousand.
@@ -47,6 +50,9 @@ impl Session {
         // What has loaded something, has a runtime.
         let Some(runtime) = self.runtime_handle() else { return };
         let mut names = self.known_names();
+        if names.bound.get(&check.subject().project) == Some(check.subject()) {
+            return;
+        }
         names.pending.retain(|(pending, _)| *pending != context);
         names.pending.push((context, check));
         if !names.is_checking {
@@ -58,10 +64,16 @@ impl Session {
 
     async fn check_names(&self) {
         while let Some((context, check)) = self.next_check() {
+            let subject = check.subject().clone();
             let checked = check.perform(Arc::clone(self.family.caches.files())).await;
+            let mut names = self.known_names();
             if checked.is_ok() {
-                self.known_names().error = None;
+                names.error = None;
             }
+            if let Ok(None) = checked {
+                names.bound.insert(subject.project.clone(), subject);
+            }
+            drop(names);
             self.tell_name(context, checked);
         }
     }

@@ -41,9 +41,11 @@ impl Scene {
 
     fn check(&self, root: &Path) -> Check {
         Check {
-            project: Project { root: root.to_owned(), name: root.file_name().unwrap().to_owned() },
-            config_dir: self.at("config"),
-            names: Vec::new(),
+            subject: Subject {
+                project: Project { root: root.to_owned(), name: root.file_name().unwrap().to_owned() },
+                config_dir: self.at("config"),
+                names: Vec::new(),
+            },
             file: self.file(),
             limits: Limits { max_file_size: LARGEST, trust_mtime: true },
             timeout: Duration::from_secs(20),
@@ -156,7 +158,8 @@ fn another_config_dir_gives_other_files_to_the_same_name() {
     scene.repository("work/api", None);
     scene.repository("home/api", None);
     assert_eq!(scene.clash("work/api"), None);
-    let check = Check { config_dir: scene.at("other-config"), ..scene.check(&scene.at("home/api")) };
+    let mut check = scene.check(&scene.at("home/api"));
+    check.subject.config_dir = scene.at("other-config");
     assert_eq!(scene.perform(check).unwrap(), None);
 }
 
@@ -182,7 +185,9 @@ fn a_root_with_a_name_of_the_users_gives_its_own_away() {
     let named = |path: &str, name: &str| {
         let name = ProjectName::from_components([OsStr::new(name)]).unwrap();
         let names = vec![(scene.at("nowhere"), name.clone()), (scene.at(path), name)];
-        scene.perform(Check { names, ..scene.check(&scene.at("home/api")) }).unwrap().map(|clash| clash.other_root)
+        let mut check = scene.check(&scene.at("home/api"));
+        check.subject.names = names;
+        scene.perform(check).unwrap().map(|clash| clash.other_root)
     };
     assert_eq!(named("work", "work-api"), Some(scene.at("work/api")));
     // A name that is the same is none of its own.
