@@ -19,7 +19,7 @@ local LEAST_FLAT_KB, MOST_FLAT_KB = 100, 512
 -- The messages that are remembered so that each is shown once.
 local MOST_LUA_KB = 192
 -- A busy machine makes work pile up now and then, and the allocator keeps the peak. What leaks grows in every window.
-local WINDOWS = 6
+local WINDOWS = 16
 
 local CONFIG = {
   ["alpha.json"] = '{"a": {"b": [1, 2, 3]}, "c": "text"}',
