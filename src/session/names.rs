@@ -71,6 +71,8 @@ impl Session {
                 names.error = None;
             }
             if let Ok(None) = checked {
+                // A name that has come from elsewhere is not any more whose it was.
+                names.bound.retain(|project, _| project.name != subject.project.name);
                 names.bound.insert(subject.project.clone(), subject);
             }
             drop(names);

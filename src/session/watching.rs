@@ -86,7 +86,7 @@ impl Session {
     }
 
     /// Whether anything is watched.
-    pub(crate) fn is_watching(&self) -> bool {
+    fn is_watching(&self) -> bool {
         self.watching().debounce.is_some()
     }
 
