@@ -91,7 +91,15 @@ describe("a load that the user asks for", function()
       [[vim.schedule(function()
         ask(at('beta'))
         vim.cmd.cd(work .. '/beta/sub')
-        vim.schedule(function() vim.uv.sleep(300) end)
+        vim.schedule(function()
+          local lib, runs = require("nvim-project-config.native").get(), require("nvim-project-config.loading").runs
+          local deadline, planned = vim.uv.hrtime() + 5e9, 0
+          repeat
+            planned = 0
+            for id in pairs(runs) do planned = planned + (lib.paths(id) and 1 or 0) end
+            assert(vim.uv.hrtime() < deadline, "two loads have not been planned within 5 s")
+          until planned >= 2
+        end)
       end)]]
     )
     assert.are.same({ { "answer beta" }, "beta" }, { result.answers, result.current })

@@ -15,10 +15,15 @@ for what, sweeps in pairs({
       local result = following.after(
         child,
         ([[
+          -- What a command may have changed is looked at again, so each round asks the library.
+          vim.api.nvim_exec_autocmds("ShellCmdPost", {})
           vim.cmd.edit("%s/alpha/sub/other.c")
           -- Behind the evaluation of that, before the library's answer.
           vim.schedule(function()
-            vim.uv.sleep(50)
+            local lib, deadline = require("nvim-project-config.native").get(), vim.uv.hrtime() + 5e9
+            repeat
+              assert(vim.uv.hrtime() < deadline, "the library has not answered within 5 s")
+            until lib.has_replies()
             %s
           end)
         ]]):format(w.work, sweeps)
