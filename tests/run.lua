@@ -98,6 +98,8 @@ local function read(path)
 end
 
 local totals = { passed = 0, failed = 0, skipped = 0 }
+-- Told once more at the end: a log is long, and often only its end is kept.
+local failures = {} ---@type string[]
 
 --- Counts one finished spec and prints its line; what it wrote follows only when something is wrong.
 ---@param job test.Job
@@ -123,21 +125,21 @@ local function report(job, outcome)
   totals.passed, totals.failed, totals.skipped =
     totals.passed + passed, totals.failed + failed, totals.skipped + skipped
   local name = vim.fs.basename(job.spec):gsub("_spec%.lua$", "")
-  io.stdout:write(
-    ("%s %-5s %-24s %3d passed %3d failed %6.2f s%s\n"):format(
-      failed == 0 and "  " or "✗ ",
-      job.label,
-      name,
-      passed,
-      failed,
-      outcome.elapsed_ms / 1000,
-      problem and ("  " .. problem) or ""
-    )
+  local line = ("%s %-5s %-24s %3d passed %3d failed %6.2f s%s\n"):format(
+    failed == 0 and "  " or "✗ ",
+    job.label,
+    name,
+    passed,
+    failed,
+    outcome.elapsed_ms / 1000,
+    problem and ("  " .. problem) or ""
   )
-  if failed > 0 or vim.env.VERBOSE then
-    io.stdout:write((outcome.output:gsub("([^\n]+)", "      %1")), "\n")
-  end
+  local details = outcome.output:gsub("([^\n]+)", "      %1") .. "\n"
+  io.stdout:write(line, (failed > 0 or vim.env.VERBOSE) and details or "")
   io.stdout:flush()
+  if failed > 0 then
+    table.insert(failures, line .. details)
+  end
 end
 
 ---@param job test.Job
@@ -201,6 +203,9 @@ vim.wait(2 ^ 31 - 1, function()
   return running == 0 and next_job > #jobs
 end, 50)
 
+if #failures > 0 then
+  io.stdout:write("\nWhat failed, once more:\n", table.concat(failures))
+end
 if totals.skipped > 0 then
   io.stdout:write(("%d skipped\n"):format(totals.skipped))
 end
