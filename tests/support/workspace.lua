@@ -28,6 +28,13 @@ local PRELUDE = [[
       timer:close()
     end
   end
+  -- Whether all that a weak table held has been collected. To be waited for from outside, with nothing of the spec on the stack. A
+  -- compiled trace holds the closures that were called when it was recorded.
+  function _G.is_collected(weak)
+    jit.flush()
+    collectgarbage() collectgarbage()
+    return next(weak) == nil
+  end
   _G.options = {
     config_dir = config_dir,
     loading = { on = "manual" },
