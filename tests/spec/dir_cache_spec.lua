@@ -2,6 +2,7 @@
 local caching = require("tests.support.caching")
 local faults = require("tests.support.faults")
 local support = require("tests.support")
+local tries = require("tests.support.tries")
 
 local ROUNDS = 100
 
@@ -163,15 +164,13 @@ end
 describe("a directory of very many files", function()
   local COUNT = 20000
   local LONGEST_STALL_MS = 50
-  -- A busy machine can stop any process for a while; what the plugin itself does, it does in each of several editors.
-  local EDITORS = 3
 
   it("answers all that ask once, with one table, and does not hold up the editor", function()
-    local stalls, files = {}, support.tmpdir()
+    local files = support.tmpdir()
     for i = 1, COUNT do
       support.write(("%s/%05d"):format(files, i), "")
     end
-    for _ = 1, EDITORS do
+    tries.within(LONGEST_STALL_MS, "the longest stall, in ms", function()
       local child = caching.open({ before = require("tests.support.stall") })
       child:lua(
         [[
@@ -183,7 +182,7 @@ describe("a directory of very many files", function()
               table.insert(answers, entry or tostring(err))
               if i == 1 then
                 -- Whoever waits here does not hold back the others.
-                _G.together = vim.wait(5000, function() return #answers == 5 end, 1)
+                _G.together = vim.wait(8000, function() return #answers == 5 end, 1)
               end
             end)
           end
@@ -191,7 +190,7 @@ describe("a directory of very many files", function()
         files
       )
       child:wait("_G.together ~= nil and #answers == 5")
-      stalls[#stalls + 1] = child:lua("return longest_stall()")
+      local stall = child:lua("return longest_stall()")
       local result = child:lua([[
         local first, sorted = answers[1], true
         for i, item in ipairs(first.entries) do
@@ -203,10 +202,7 @@ describe("a directory of very many files", function()
       ]])
       assert.are.same({ 5, COUNT, true, true }, result)
       child:stop()
-      if stalls[#stalls] < LONGEST_STALL_MS then
-        return
-      end
-    end
-    error("held up the editor for " .. table.concat(stalls, ", ") .. " ms")
+      return stall
+    end)
   end)
 end)
