@@ -139,6 +139,9 @@ struct State {
     filter: Filter,
     /// Somebody waits for events and times.
     is_driven: bool,
+    /// All that was due is done and told.
+    #[cfg(all(test, target_os = "linux"))]
+    rests: bool,
     /// That of the thread whose results count.
     turn: u64,
     /// What was found last, also where a disk has not answered since.
@@ -217,7 +220,12 @@ impl Inner {
     fn due(&self) -> Option<Due> {
         let mut state = self.state();
         if !state.items.is_empty() {
-            return Some(state.pulse.take(Instant::now()));
+            let due = state.pulse.take(Instant::now());
+            #[cfg(all(test, target_os = "linux"))]
+            {
+                state.rests = due == Due::Nothing;
+            }
+            return Some(due);
         }
         let next = State { turn: state.turn + 1, ..State::default() };
         let left = std::mem::replace(&mut *state, next);

@@ -63,6 +63,11 @@ impl Pulse {
         self.asked || self.events.is_some()
     }
 
+    #[cfg(all(test, target_os = "linux"))]
+    pub(super) fn is_unsurveyed(&self) -> bool {
+        self.unsurveyed
+    }
+
     /// What is due at this moment; taken to be done with that.
     pub(super) fn take(&mut self, now: Instant) -> Due {
         if self.asked {

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::mpsc::{self, Receiver};
 
 use notify::{RecursiveMode, Watcher};
@@ -20,6 +20,9 @@ const NEVER: Duration = Duration::from_secs(3600);
 
 struct Scene {
     directory: TempDir,
+    /// Watched too, whatever becomes of the rest.
+    beside: TempDir,
+    marks: AtomicUsize,
     watch: Arc<Watch>,
     told: Receiver<Told>,
     /// The paths of all events, each after it was heard.
@@ -54,7 +57,9 @@ impl Scene {
         let system = System { open: Box::new(open), is_remote: Box::new(is_remote), poll: SHORT };
         let disk = Disk::default();
         let watch = Watch::on(disk.clone(), system, runtime.handle().clone(), move |what| drop(tell.send(what)));
-        Self { directory: tempfile::tempdir().unwrap(), watch, told, seen, disk, _runtime: runtime }
+        let [directory, beside] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        fs::create_dir(beside.path().join("watched")).unwrap();
+        Self { directory, beside, marks: AtomicUsize::new(0), watch, told, seen, disk, _runtime: runtime }
     }
 
     fn path(&self, path: &str) -> PathBuf {
@@ -84,8 +89,51 @@ impl Scene {
 
     /// Has it watched, and waits until it is.
     fn want(&self, config_dir: &str, directories: &[&str], files: &[&str], debounce: Duration) {
-        self.watch.want(vec![self.wanted(config_dir, directories, files)], debounce);
+        self.watch.want(self.and_beside(self.wanted(config_dir, directories, files)), debounce);
         self.hint("the watches are new");
+    }
+
+    fn and_beside(&self, wanted: Wanted) -> Vec<Wanted> {
+        let beside = Wanted { config_dir: self.beside().join("watched"), directories: vec![], files: vec![] };
+        vec![wanted, beside]
+    }
+
+    fn beside(&self) -> PathBuf {
+        self.beside.path().canonicalize().unwrap()
+    }
+
+    /// Waits until all events of what was done up to now were heard: they come in order, and the last one is of a file that is not heeded.
+    #[track_caller]
+    fn all_is_heard(&self) {
+        let number = self.marks.fetch_add(1, Ordering::SeqCst);
+        let mark = self.beside().join(format!("watched/.{number}.json.npc-tmp"));
+        let began = Instant::now();
+        while began.elapsed() < LONG {
+            fs::write(&mark, "").unwrap();
+            // Where its directory is watched anew just now, it has no event.
+            while let Ok(seen) = self.seen.recv_timeout(SHORT) {
+                if seen == mark {
+                    return;
+                }
+            }
+        }
+        panic!("no event of {}", mark.display());
+    }
+
+    /// Waits until nothing more comes of what was done up to now, and forgets what has.
+    #[track_caller]
+    fn comes_to_rest(&self) {
+        self.all_is_heard();
+        let began = Instant::now();
+        let rests = || {
+            let state = self.watch.inner.state();
+            state.rests && !state.pulse.is_pending() && !state.pulse.is_unsurveyed()
+        };
+        while !rests() {
+            assert!(began.elapsed() < LONG, "it does not come to rest");
+            std::thread::yield_now();
+        }
+        self.told.try_iter().for_each(drop);
     }
 
     #[track_caller]
@@ -129,25 +177,23 @@ impl Scene {
     }
 
     fn watched(&self) -> Vec<PathBuf> {
-        self.watch.inner.state().filter.directories.keys().cloned().collect()
+        let (state, beside) = (self.watch.inner.state(), self.beside());
+        state.filter.directories.keys().filter(|path| !path.starts_with(&beside)).cloned().collect()
     }
 
     /// Each of these, one after the other, is told of; those that name a path have an event of it.
     #[track_caller]
     fn each_is_a_hint(&self, changes: &[(&str, &dyn Fn())]) {
         for (what, change) in changes {
-            // Events of what was before count for nothing.
-            while self.seen.try_recv().is_ok() {}
+            // Hints and events of what was before count for nothing.
+            self.comes_to_rest();
             change();
             if let Some((_, path)) = what.split_once(": ") {
                 self.heard(path);
             }
             self.hint(what);
-            // What came of it meanwhile is told too; then there is silence.
-            while self.is_pending() {
-                self.hint(what);
-            }
         }
+        self.comes_to_rest();
     }
 
     /// None of these is heeded. Each has an event of this path.
@@ -194,12 +240,15 @@ fn a_burst_is_one_hint() {
         move |mut handler| {
             let (pauses, mut last) = (Arc::clone(&paused), Instant::now());
             let measure = move |event: notify::Result<Event>| {
-                if event.as_ref().is_ok_and(|event| !event.kind.is_access()) {
+                let is_counted = event.as_ref().is_ok_and(|event| !event.kind.is_access());
+                let begun = Instant::now();
+                handler(event);
+                if is_counted {
+                    // From before the last one to after this one: not less than there was between them.
                     let is_pause = last.elapsed() > debounce * 9 / 10;
                     pauses.fetch_add(is_pause.into(), Ordering::SeqCst);
-                    last = Instant::now();
+                    last = begun;
                 }
-                handler(event);
             };
             (System::default().open)(Box::new(measure))
         },
@@ -207,15 +256,15 @@ fn a_burst_is_one_hint() {
     );
     scene.make("config");
     scene.want("config", &[], &[], debounce);
+    let begun = Instant::now();
     scene.write("config/a.lua", "");
     scene.heard("config/a.lua");
     pauses.store(0, Ordering::SeqCst);
-    let begun = Instant::now();
     for index in 0..20_000 {
         scene.write("config/a.lua", if index % 2 == 0 { "x" } else { "" });
     }
     scene.write("config/last", "");
-    scene.heard("config/last");
+    scene.all_is_heard();
     let longest = begun.elapsed().as_secs() / 10;
     let mut hints = 0;
     while hints == 0 || scene.is_pending() {
@@ -256,9 +305,6 @@ fn events_that_are_lost_are_a_hint() {
     scene.make("config/rad");
     drop(closed);
     scene.hint("the events");
-    while scene.is_pending() {
-        scene.hint("their rest");
-    }
     scene.each_is_a_hint(&[("file: config/rad/a.lua", &|| scene.write("config/rad/a.lua", ""))]);
 }
 
@@ -424,7 +470,7 @@ fn who_asks_gets_a_hint_at_once() {
     scene.watch.look();
     scene.hint("asked for");
     scene.write("config/a.lua", "");
-    scene.heard("config/a.lua");
+    scene.all_is_heard();
     assert!(scene.is_pending());
     scene.watch.look();
     scene.hint("asked for again");
@@ -436,7 +482,7 @@ fn the_same_again_is_no_hint_and_something_new_is() {
     let scene = Scene::new();
     scene.make("config/rad");
     scene.want("config", &[], &[], NEVER);
-    scene.watch.want(vec![scene.wanted("config", &[], &[])], NEVER);
+    scene.watch.want(scene.and_beside(scene.wanted("config", &[], &[])), NEVER);
     scene.want("config", &["config/rad"], &[], NEVER);
     assert_eq!(scene.told.try_recv().ok(), None, "the first of these two is no hint");
     scene.write("config/rad/a.lua", "");
@@ -502,9 +548,10 @@ fn polls_until_it_can_see(scene: &Scene, blind: &str, refuses: &AtomicBool) {
             std::thread::yield_now();
         }
         // What was new is a hint, and told before the one below.
-        while let Ok(told) = scene.told.recv_timeout(SHORT * 10) {
-            assert_eq!(told, Told::Hint);
+        while !scene.watch.inner.state().rests {
+            std::thread::yield_now();
         }
+        assert!(scene.told.try_iter().all(|told| told == Told::Hint));
         scene.write("config/a.lua", "");
         scene.hint("it is watched");
         refuses.store(true, Ordering::SeqCst);
@@ -512,6 +559,7 @@ fn polls_until_it_can_see(scene: &Scene, blind: &str, refuses: &AtomicBool) {
         while scene.watch.inner.state().is_driven {
             std::thread::yield_now();
         }
+        assert!(scene.told.try_iter().all(|told| told == Told::Hint));
         scene.watch.want(vec![scene.wanted("config", &["config/rad"], &[])], SHORT);
     }
 }
