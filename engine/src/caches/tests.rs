@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits { max_file_size: 1 << 20, trust_mtime: true };
 const LONG: Duration = Duration::from_secs(60);
 
 /// Long enough for a thread to be started, short enough to wait for.
-const SHORT: Duration = Duration::from_millis(200);
+const SHORT: Duration = Duration::from_secs(1);
 
 /// A directory, caches, and all that they tell.
 struct Scene {
@@ -169,8 +169,8 @@ fn a_path_that_hangs_is_a_time_out_for_each_who_waits() {
     let hung = scene.hang("a.lua");
     let tickets = [scene.ask("a.lua", SHORT), scene.ask("a.lua", SHORT / 2)];
     let errors = tickets.map(|ticket| scene.file(ticket).unwrap_err());
-    assert_eq!(errors[0], Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.at("a.lua")));
-    assert_eq!(errors[1], Error::new(ErrorKind::Timeout { after_ms: 100 }).at(scene.at("a.lua")));
+    assert_eq!(errors[0], Error::new(ErrorKind::Timeout { after_ms: 1000 }).at(scene.at("a.lua")));
+    assert_eq!(errors[1], Error::new(ErrorKind::Timeout { after_ms: 500 }).at(scene.at("a.lua")));
     let waiting = scene.ask("a.lua", LONG);
     drop(hung);
     assert_eq!(scene.file(waiting).unwrap().entry.content, b"1");
@@ -222,8 +222,12 @@ fn a_path_that_hangs_is_waited_for_by_one_task_however_often_it_is_asked_for() {
         let ticket = scene.ask("a.lua", Duration::from_millis(2));
         assert_eq!(scene.file(ticket).unwrap_err().kind, ErrorKind::Timeout { after_ms: 2 });
     }
-    // The one that watches, and the one that waits for the path.
-    assert!(scene.runtime.metrics().num_alive_tasks() <= before + 2);
+    // The one that watches, and the one that waits for the path; one that has nothing to do any more may still be about to end.
+    let until = Instant::now() + LONG;
+    while scene.runtime.metrics().num_alive_tasks() > before + 2 {
+        assert!(Instant::now() < until, "{} tasks", scene.runtime.metrics().num_alive_tasks());
+        std::thread::yield_now();
+    }
     drop(hung);
     scene.put("a.lua", "1");
     assert_eq!(scene.content("a.lua"), "1");
@@ -383,7 +387,7 @@ fn a_write_whose_time_was_up_before_it_began_is_not_done() {
     assert!(!scene.caches.wait_for_writes(Duration::ZERO));
     for ticket in [first, second] {
         let Answer::Written(Err(error)) = scene.answer(ticket) else { panic!("it was written") };
-        assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.at("a.lua")));
+        assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 1000 }).at(scene.at("a.lua")));
     }
     assert!(scene.caches.wait_for_writes(Duration::ZERO));
     drop(hung);
@@ -448,6 +452,7 @@ fn a_device_is_probed_when_a_young_file_was_asked_for() {
     let until = Instant::now() + LONG;
     while steps.is_open(dev) {
         assert!(Instant::now() < until, "no probe was made");
+        scene.put("a.lua", "1");
         scene.get("a.lua").unwrap();
     }
 }
@@ -508,7 +513,7 @@ fn a_load_and_a_cache_do_not_both_get_stuck_on_a_path() {
         naming: Default::default(),
     };
     let error = scene.runtime.block_on(engine.plan(request, |_| None, Arc::new(NoHost))).unwrap_err();
-    assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.at("start")));
+    assert_eq!(error, Error::new(ErrorKind::Timeout { after_ms: 1000 }).at(scene.at("start")));
     drop(hung);
 }
 
@@ -524,9 +529,21 @@ fn where_the_system_gives_no_thread_each_request_is_answered_once_and_deadlines_
         scene.caches.get_file(poor.handle(), ticket, scene.at("a"), LIMITS, SHORT);
         tickets.push(ticket);
     }
-    poor.block_on(async { tokio::time::sleep(2 * SHORT).await });
+    // It does its work only here.
+    let answered = async {
+        while scene.answers.len() < tickets.len() {
+            for (ticket, answer) in scene.told.try_iter().flatten() {
+                assert!(scene.answers.insert(ticket, answer).is_none(), "{ticket:?} was answered twice");
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    poor.block_on(async { tokio::time::timeout(LONG, answered).await.unwrap() });
     for ticket in tickets {
-        assert_eq!(scene.file(ticket).unwrap_err(), Error::new(ErrorKind::Timeout { after_ms: 200 }).at(scene.at("a")));
+        assert_eq!(
+            scene.file(ticket).unwrap_err(),
+            Error::new(ErrorKind::Timeout { after_ms: 1000 }).at(scene.at("a"))
+        );
     }
     assert!(scene.told.try_recv().is_err());
 }
