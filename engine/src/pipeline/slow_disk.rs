@@ -261,10 +261,13 @@ fn who_waits_for_a_thread_gives_up_at_the_deadline() {
     let watch = look.watch();
     let watched = std::thread::scope(|scope| {
         let waiting = scope.spawn(|| aside.wait(&job, &look));
-        while watch.path().is_none() {
+        let watched = loop {
+            let path = watch.path();
+            if path.is_some() || waiting.is_finished() {
+                break path;
+            }
             std::thread::yield_now();
-        }
-        let watched = watch.path();
+        };
         let Err(Stop::Failed(error)) = waiting.join().unwrap() else { panic!("it has not failed") };
         assert_eq!(error, scene.time_out("mount"));
         watched
