@@ -1202,5 +1202,7 @@ fn files_that_nobody_has_loaded_any_more_are_forgotten_in_the_end() {
     }
     scene.load(A);
     assert_eq!(scene.shown(A), json!({}));
+    // All that is to be done has been.
+    scene.flush().unwrap();
     assert!(scene.settings.back().known_files() < 200);
 }
