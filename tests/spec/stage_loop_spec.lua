@@ -11,9 +11,13 @@ local MOST_MS = 25
 ---@param pipeline string
 ---@param before? string Lua
 ---@param expected any what `result` is in the end
-local function check(name, pipeline, before, expected)
+---@param prepare? fun(w: test.Workspace) what is done before the editor starts
+local function check(name, pipeline, before, expected, prepare)
   it(name, function()
     local w = workspace.new({ config = { ["alpha.lua"] = "" } })
+    if prepare then
+      prepare(w)
+    end
     local child = stages.open(w, "alpha", { before = STALL .. (before or ""), timeout_ms = 60000 })
     tries.within(MOST_MS, "the longest stall, in ms", function()
       child:lua(([[
@@ -67,12 +71,15 @@ check(
 check(
   "patterns and regexes are asked about a directory of many names",
   [[{ walk(), detect({ matcher = m.any(m.regex("^xfoo.*bar$"), m.pattern("^absent.*x$")) }), find_files(), execute() }]],
-  [[
-    _G.start_dir = work .. "/alpha/big"
-    vim.fn.mkdir(start_dir, "p")
-    for i = 1, 10000 do vim.uv.fs_close(assert(vim.uv.fs_open(start_dir .. "/file_name_" .. i, "w", 420))) end
-  ]],
-  nil
+  [[ _G.start_dir = work .. "/alpha/big" ]],
+  nil,
+  function(w)
+    local dir = w.work .. "/alpha/big"
+    vim.fn.mkdir(dir, "p")
+    for i = 1, 10000 do
+      vim.uv.fs_close(assert(vim.uv.fs_open(dir .. "/file_name_" .. i, "w", 420)))
+    end
+  end
 )
 
 check(
