@@ -31,8 +31,11 @@ local function opened(child, dir, act)
   tracer:detach()
   local counts = {}
   for line in io.lines(tracer.log) do
-    local path = line:match('"(/[^"]*)"')
-    if path and vim.startswith(path, dir .. "/") and not line:find(" resumed>", 1, true) then
+    -- A load opens its files below a directory that it has open.
+    local below, relative = line:match('%(%d+<(/[^>]*)>, "([^"/][^"]*)"')
+    local path = below and below .. "/" .. relative or line:match('"(/[^"]*)"')
+    local is_file = not line:find(" resumed>", 1, true) and not line:find("O_DIRECTORY", 1, true)
+    if path and is_file and vim.startswith(path, dir .. "/") then
       local name = path:sub(#dir + 2)
       counts[name] = (counts[name] or 0) + 1
     end
