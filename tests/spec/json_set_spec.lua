@@ -407,7 +407,7 @@ describe("npc.update", function()
       assert(settle(function() return left == 0 end))
     ]])
     assert.are.same({ n = 150 }, saving.value(path))
-    assert.are.equal(150, child:lua("return npc.ctx.json.n"))
+    child:wait("npc.ctx.json.n == 150")
     child:stop()
   end)
 
