@@ -327,6 +327,10 @@ describe("a JSON file from anywhere", function()
         json_now.y = 5
         vim.schedule(function() json_now.z = 6 end)
         json(ctx, %q)
+        -- The file may be merged before the loop has turned.
+        local co = coroutine.running()
+        vim.schedule(function() assert(coroutine.resume(co)) end)
+        coroutine.yield()
         note(vim.deepcopy(ctx.json))
       end } } }]]):format(extra)
     )
