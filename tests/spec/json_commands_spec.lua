@@ -239,8 +239,9 @@ describe(":ProjectConfig unset", function()
       config = { ["big.json"] = '{"outer": 1}' },
     })
     local child = saving.open(w, "big/packages/web", { before = support.room_for_messages .. "options.on_error = nil" })
-    child:lua("load_now()")
-    local text = said(child, "unset outer")
+    child:lua("load_now(); vim.cmd('ProjectConfig unset outer')")
+    child:wait("#test_notifications > 0")
+    local text = child:notifications()[1].message
     assert.is_truthy(text:find("big.json", 1, true), text)
     child:wait("npc.get('outer') == 1")
     child:stop()
