@@ -6,16 +6,18 @@ local AT_ONCE_MS = 2000
 
 --- Loads alpha, whose file stores what it saw in `_G.seen`.
 ---@param config test.Tree
-local function load_alpha(config)
+---@param last? string Lua that holds when all has been seen (default: it is once the load has ended)
+local function load_alpha(config, last)
   local w = workspace.new({ config = config })
   local child = w:open("alpha", { setup = "{ on_load = function(ctx) note('on_load ' .. ctx.project_name) end }" })
-  local loaded = child:lua([[
+  local loaded = child:lua(([[
     local answers, name = 0, nil
     npc.load(function(ctx, err) answers, name = answers + 1, ctx and ctx.project_name or tostring(err) end)
     assert(settle(function() return answers > 0 end), "the load itself has not ended")
+    assert(settle(function() return %s end))
     idle()
     return { name, answers }
-  ]])
+  ]]):format(last or "true"))
   assert.are.same({ "alpha", 1 }, loaded)
   local seen, events, errors = unpack(child:lua("return { seen or false, events, errors }"))
   child:stop()
@@ -102,7 +104,7 @@ describe("a file that asks for its own load and does not wait", function()
         npc.load(function(ctx) _G.seen = ctx.project_name end)
       end
     ]],
-    })
+    }, "seen == 'alpha'")
     assert.are.equal("alpha", seen)
     assert.are.same({ "alpha.lua", "on_load alpha", "alpha.lua", "on_load alpha" }, events)
   end)
