@@ -164,7 +164,8 @@ describe("a reload", function()
       big[index] = ('"key-%d": { "enabled": true, "level": %d }'):format(index, index)
     end
     w:write("alpha.json", '{"x": 2, "big": {' .. table.concat(big, ", ") .. "}}")
-    -- The first piece of the large document is the moment at which a newer, small one is written and loaded.
+    -- The first piece of the large document is the moment at which a newer, small one is written and loaded. The next piece waits for
+    -- that: the smaller one need not be the quicker one.
     local result = child:lua(
       [[
       local path, small = ...
@@ -174,6 +175,7 @@ describe("a reload", function()
           overtaking = true
           vim.fn.writefile({ small }, path)
           npc.load(at("alpha/sub"), function() order[#order + 1] = "second" end)
+          settle(function() return #order > 0 end)
         end
         return decode(text, ...)
       end
