@@ -95,7 +95,7 @@ describe("leaving", function()
     for name, place in pairs(places) do
       local child = workspace.new({ config = place.config }):open("alpha", { setup = place.setup })
       pcall(child.lua, child, "npc.load()")
-      local exit = child:ended(5000)
+      local exit = child:ended()
       assert.are.equal(0, exit.code, name)
     end
   end)

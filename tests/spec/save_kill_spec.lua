@@ -144,7 +144,7 @@ describe("an editor that is killed while it saves", function()
       local tracer = faults.inject(child, calls, call.name, "signal=KILL:when=" .. call.nth)
       -- A call that comes after the answer may let the answer out.
       local answered = pcall(child.lua, child, "return save_one()")
-      assert.is_true(pcall(child.ended, child, 5000), label .. " was not reached")
+      assert.is_true(pcall(child.ended, child), label .. " was not reached")
       tracer:detach()
       local after = state_of(path)
       assert.is_true(after == before + 1 or after == before and not answered, label)

@@ -42,7 +42,7 @@ describe("a start_dir that does not exist is one error", function()
         local ctx, err = require("nvim-project-config").load_await({ loading = { start_dir = "/no/such/directory" } })
         _G.yielded = { ctx == nil, err.code }
       end)()
-      local ctx, err = require("nvim-project-config").load_await({ loading = { start_dir = "/nor/this" } })(5000)
+      local ctx, err = require("nvim-project-config").load_await({ loading = { start_dir = "/nor/this" } })(8000)
       _G.waited = { ctx == nil, err.code }
     ]])
     assert.are.same({ true, "not_found" }, p.child:wait("_G.yielded"))
