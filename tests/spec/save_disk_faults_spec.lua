@@ -282,6 +282,8 @@ it("a write that is cut short at any byte loses nothing", function()
   local w = new_workspace()
   -- Beyond its limit a file takes what fits, and then no byte more. The signal would end the editor.
   local child = editor.open(w, "alpha", { through = { "sh", "-c", 'trap "" XFSZ; exec "$@"', "sh" } })
+  -- The limit is one for all files: what the load still writes has to be there.
+  child:wait("vim.uv.fs_stat(vim.fn.stdpath('state') .. '/nvim-project-config/names.json')")
   local function limit(bytes)
     local result = vim.system({ "prlimit", "--pid", tostring(child.pid), ("--fsize=%s:"):format(bytes) }):wait()
     assert(result.code == 0, result.stderr)
