@@ -3,6 +3,7 @@
 -- each kind, within the time of the contract.
 local faults = require("tests.support.faults")
 local support = require("tests.support")
+local tries = require("tests.support.tries")
 local watching = require("tests.support.watching")
 local workspace = require("tests.support.workspace")
 
@@ -11,7 +12,7 @@ local BURSTS = faults.full and 1000 or 12
 local SAVES = 3
 local DEBOUNCE_MS = 100
 local LOADED_WITHIN_MS = 300
--- Of a thousand bursts this many may come late, or be taken for two, where the machine had stopped somebody for a while.
+-- Of a thousand bursts this many may come late, where the machine had stopped somebody for a while.
 local MOST_LATE = faults.full and 2 or 0
 
 local uv = vim.uv
@@ -34,7 +35,6 @@ local PATTERNS = {
     local fd = assert(uv.fs_open(path, "w", tonumber("644", 8)))
     assert(uv.fs_write(fd, text:sub(1, 5)))
     assert(uv.fs_write(fd, text:sub(6)))
-    assert(uv.fs_fsync(fd))
     assert(uv.fs_close(fd))
   end,
   ["a new file renamed over"] = function(path, text)
@@ -71,25 +71,36 @@ local function bursts(name, save, opts)
   local child = watching.open(w, "alpha", vim.tbl_extend("force", { debounce_ms = DEBOUNCE_MS }, opts or {}))
   local path, n = w.config_dir .. "/" .. name, 0
   local late, twice, within = {}, {}, watching.within(LOADED_WITHIN_MS)
-  for burst = 1, BURSTS do
+  local made, tried = 0, 0
+  while made < BURSTS do
+    tried = tried + 1
+    assert(tried <= 3 * BURSTS, "most bursts take longer than the debounce")
+    local began = uv.hrtime() / 1e6
     for _ = 1, SAVES do
       n = n + 1
       save(path, n)
     end
     local saved_at = uv.hrtime() / 1e6
-    watching.until_loads(child, 1)
-    child:wait(("%s == %d"):format(file.seen, n))
-    local loads = child:lua("local taken = loads; _G.loads = {}; return taken")
-    local took = loads[#loads].at - saved_at
-    if took > within then
-      table.insert(late, ("burst %d: %d ms"):format(burst, took))
-    end
-    if #loads ~= 1 then
-      table.insert(twice, ("burst %d: %d loads"):format(burst, #loads))
+    if saved_at - began > DEBOUNCE_MS then
+      -- The machine has stopped somebody. It may rightly be taken for two, or be seen half done.
+      watching.settled(w, child)
+      child:lua("forget()")
+    else
+      made = made + 1
+      watching.until_loads(child, 1)
+      child:wait(("%s == %d"):format(file.seen, n))
+      local loads = child:lua("local taken = loads; _G.loads = {}; return taken")
+      local took = loads[#loads].at - saved_at
+      if took > within then
+        table.insert(late, ("burst %d: %d ms"):format(made, took))
+      end
+      if #loads ~= 1 then
+        table.insert(twice, ("burst %d: %d loads"):format(made, #loads))
+      end
     end
   end
   assert.is_true(#late <= MOST_LATE, vim.inspect(late))
-  assert.is_true(#twice <= MOST_LATE, vim.inspect(twice))
+  assert.are.same({}, twice)
   -- No load comes after the last one.
   assert.are.same({}, watching.settled(w, child))
   assert.are.same({}, child:lua("return errors"))
@@ -108,7 +119,9 @@ describe("saves in a burst", function()
 
     for _, backupcopy in ipairs({ "yes", "no", "auto" }) do
       it(("of %s, with :w and 'backupcopy' %s: the last is loaded, once"):format(name, backupcopy), function()
-        local writer = support.child({ init = "vim.o.backupcopy = " .. ("%q"):format(backupcopy) })
+        -- That what is written reaches the disk is no event, and takes as long as the disk likes.
+        local init = ("vim.o.backupcopy, vim.o.fsync = %q, false"):format(backupcopy)
+        local writer = support.child({ init = init })
         bursts(name, function(path, n)
           writer:lua(
             [[
@@ -140,19 +153,41 @@ describe("JSON of which a half has been written", function()
     return child, w, w.config_dir .. "/alpha.json"
   end
 
+  --- Puts a text in place while the editor is stopped: that the file is empty for a moment would be news, too.
+  ---@param child test.Child
+  ---@param path string
+  ---@param text string
+  local function put_whole(child, path, text)
+    watching.at_once(child, function()
+      put(path, "w", text)
+    end)
+  end
+
   it("and that heals before anybody has looked is not noticed", function()
     local debounce_ms = 500
-    local child, w, path = open(debounce_ms)
-    -- Again and again, for longer than the debounce: nobody looks before it is over.
-    local until_ns = uv.hrtime() + 2 * debounce_ms * 1e6
-    repeat
-      put(path, "w", HALF)
-      vim.wait(debounce_ms / 20, function()
-        return false
-      end)
-    until uv.hrtime() > until_ns
-    assert.are.same({ 0, 1 }, child:lua("return { #loads, json.n }"))
-    put(path, "w", '{\n  "n": 2,\n  "half": true\n}\n')
+    local child, w, path, seen
+    -- Again and again, for longer than the debounce: nobody looks before it is over, if none of the pauses is longer.
+    tries.within(debounce_ms, "longest pause in milliseconds", function(try)
+      if try > 1 then
+        child:stop()
+      end
+      child, w, path = open(debounce_ms)
+      local began, last, longest = uv.hrtime(), uv.hrtime(), 0
+      local function write(text)
+        put(path, "w", text)
+        longest, last = math.max(longest, uv.hrtime() - last), uv.hrtime()
+      end
+      repeat
+        write(HALF)
+        vim.wait(debounce_ms / 20, function()
+          return false
+        end)
+      until uv.hrtime() - began > 2 * debounce_ms * 1e6
+      seen = child:lua("return { #loads, json.n }")
+      write('{\n  "n": 2,\n  "half": true\n}\n')
+      return longest / 1e6
+    end)
+    assert.are.same({ 0, 1 }, seen)
     child:wait("json.n == 2")
     assert.are.equal(1, #watching.settled(w, child))
     assert.are.same({}, child:lua("return errors"))
@@ -163,7 +198,7 @@ describe("JSON of which a half has been written", function()
   it("keeps the last good values, and is one error with its place until it is mended", function()
     local child, w, path = open(watching.DEBOUNCE_MS)
     for round = 1, 3 do
-      put(path, "w", HALF)
+      put_whole(child, path, HALF)
       child:wait("#errors > 0")
       assert.are.same(
         { n = round == 1 and 1 or 3, x = { 1, 2 }, same = true },
@@ -172,7 +207,7 @@ describe("JSON of which a half has been written", function()
       ]])
       )
       -- Touched, and replaced by the same half: no news.
-      put(path, "w", HALF)
+      put_whole(child, path, HALF)
       watching.replace(path, HALF)
       watching.settled(w, child)
       child:lua("vim.api.nvim_exec_autocmds('FocusGained', {}); idle()")
@@ -180,7 +215,7 @@ describe("JSON of which a half has been written", function()
       assert.are.equal(1, #errors, vim.inspect(errors))
       assert.are.same({ "syntax", path, 3 }, { errors[1].code, errors[1].path, errors[1].line })
       assert.is_truthy(errors[1].message:find(("%s:3:%d"):format(path, errors[1].column), 1, true), errors[1].message)
-      put(path, "w", '{\n  "n": 3,\n  "kept": { "x": [1, 2] }\n}\n')
+      put_whole(child, path, '{\n  "n": 3,\n  "kept": { "x": [1, 2] }\n}\n')
       child:wait("json.n == 3")
       -- The second time the values are those that were shown all along.
       watching.settled(w, child)
@@ -194,9 +229,9 @@ describe("JSON of which a half has been written", function()
   it("is told of through one notification where there is no on_error", function()
     local child, w, path = open(watching.DEBOUNCE_MS)
     child:lua("options.on_error = nil; npc.setup(options); assert(load_now()); forget()")
-    put(path, "w", HALF)
+    put_whole(child, path, HALF)
     child:wait("#test_notifications > 0")
-    put(path, "w", HALF)
+    put_whole(child, path, HALF)
     watching.settled(w, child)
     local notifications = child:notifications()
     assert.are.equal(1, #notifications, vim.inspect(notifications))
