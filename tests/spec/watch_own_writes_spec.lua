@@ -7,7 +7,7 @@ local workspace = require("tests.support.workspace")
 
 local WRITES = faults.full and 10000 or 240
 -- Per question to the editor, which has to answer within seconds.
-local CHUNK = 40
+local CHUNK = 10
 local SEEN_WITHIN_MS = 300
 
 local uv = vim.uv
@@ -88,7 +88,9 @@ describe(WRITES .. " own writes", function()
     local w = workspace.new({ config = CONFIG })
     local child = watching.open(w, "alpha")
     child:lua("_G.json = npc.ctx.json; assert(load_now(at('beta'))); forget()")
-    child:lua("for i = 1, 40 do json.n = i; saved() end")
+    for i = 1, 40 do
+      child:lua("json.n = ...; saved()", i)
+    end
     assert.are.same({}, watching.settled(w, child))
     assert.are.equal(0, from_disk(child))
     assert.are.equal(40, saving.value(w.config_dir .. "/alpha.json").n)
@@ -121,17 +123,23 @@ describe("two editors that watch one config_dir", function()
     end
   end
 
+  --- Returns when each has saved what it had to, and has seen what the other has saved.
+  local function come_to_rest(w, a, b)
+    for _ = 1, 2 do
+      for _, child in ipairs({ a, b }) do
+        watching.settled(w, child)
+        child:lua("saved()")
+      end
+    end
+    a:wait("npc.ctx.json.mark == " .. b:lua("return npc.ctx.json.mark"))
+  end
+
   ---@param opts? test.WatchOptions
   local function open(opts)
     local w = workspace.new({ config = CONFIG })
     local a, b = watching.open(w, "alpha", opts), watching.open(w, "alpha", opts)
     -- What hooks have set at the first loads is out.
-    for _ = 1, 2 do
-      for _, child in ipairs({ a, b }) do
-        child:lua("saved()")
-        watching.settled(w, child)
-      end
-    end
+    come_to_rest(w, a, b)
     a:lua("forget()")
     b:lua("forget()")
     return a, b, w
@@ -140,9 +148,7 @@ describe("two editors that watch one config_dir", function()
   --- Expects that neither loads nor writes anything more.
   local function rests(w, a, b)
     local path = w.config_dir .. "/alpha.json"
-    for _, child in ipairs({ a, b }) do
-      child:lua("idle()")
-    end
+    come_to_rest(w, a, b)
     local before = saving.identity(path)
     for _ = 1, 3 do
       for _, child in ipairs({ a, b }) do
