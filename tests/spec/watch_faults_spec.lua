@@ -2,14 +2,13 @@
 -- and when it is there again, all is as before. For the project's directory and for config_dir.
 local faults = require("tests.support.faults")
 local support = require("tests.support")
+local tries = require("tests.support.tries")
 local watching = require("tests.support.watching")
 local workspace = require("tests.support.workspace")
 
 local LONGEST_STALL_MS = 50
 local ENDED_WITHIN_MS = faults.full and 1000 or 3000
--- A busy machine can stop any process for a while; what the plugin itself does, it does in each of several tries.
-local TRIES = 3
-local TIMEOUT_MS = 300
+local TIMEOUT_MS = 1000
 -- How long the message about a disk that hangs may take, and that all is well again: it may be looked at now and then only.
 local NOTICED_MS = 15000
 
@@ -255,7 +254,7 @@ describe("a disk that hangs", function()
       local threads = child:lua("return #vim.fn.readdir('/proc/self/task')")
       local notifications = #child:notifications()
       local stalls = {}
-      for round = 1, TRIES do
+      for round = 1, 3 do
         child:lua("watch_loop()")
         hang.mount:stop()
         hang.write(10 * round)
@@ -278,6 +277,7 @@ describe("a disk that hangs", function()
         assert.are.same({}, child:lua("return ran"))
         child:lua("forget()")
       end
+      -- Others' work on the machine makes it only longer.
       assert.is_true(math.min(unpack(stalls)) <= LONGEST_STALL_MS, vim.inspect(stalls))
       -- That such a file system does not tell of what others do may have been said, once.
       assert.is_true(#child:notifications() <= notifications + 1, vim.inspect(child:notifications()))
@@ -355,14 +355,12 @@ describe("a disk that hangs", function()
       stay = true,
     })
     mount:stop()
-    local stalls = {}
-    for _ = 1, TRIES do
-      child:lua("watch_loop(); npc.load(function() _G.answered = true end)")
+    tries.within(LONGEST_STALL_MS, "longest stall in ms", function()
+      child:lua("_G.answered = nil; watch_loop(); npc.load(function() _G.answered = true end)")
       child:wait("answered", NOTICED_MS)
       child:lua(FOCUS)
-      table.insert(stalls, child:lua("_G.answered = nil; return longest_stall()"))
-    end
-    assert.is_true(math.min(unpack(stalls)) <= LONGEST_STALL_MS, vim.inspect(stalls))
+      return child:lua("return longest_stall()")
+    end)
     mount:go_on()
     child:lua("forget(); assert(load_now())")
     watching.replace(from .. "/alpha.json", '{"n": 5}')
@@ -381,10 +379,10 @@ it("a project's directory that goes twice is notified twice: it was there again 
   })
   for round = 1, 2 do
     assert(vim.uv.fs_rename(w.work .. "/alpha", w.work .. "/away"))
-    w:write("alpha.json", ('{"n": %d}'):format(round))
+    watching.replace(w.config_dir .. "/alpha.json", ('{"n": %d}'):format(round))
     child:wait("#notified == " .. round, NOTICED_MS)
     assert(vim.uv.fs_rename(w.work .. "/away", w.work .. "/alpha"))
-    w:write("alpha.json", ('{"n": %d}'):format(round + 10))
+    watching.replace(w.config_dir .. "/alpha.json", ('{"n": %d}'):format(round + 10))
     child:wait("npc.ctx.json.n == " .. round + 10, NOTICED_MS)
   end
   child:stop()
