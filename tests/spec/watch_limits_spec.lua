@@ -1,7 +1,6 @@
 -- Where the kernel gives no watches, because others have taken them all, what changes is found all the same, by looking now and then,
 -- and the user is told so once. When there are watches again, they are used.
 local faults = require("tests.support.faults")
-local support = require("tests.support")
 local watching = require("tests.support.watching")
 local workspace = require("tests.support.workspace")
 
@@ -48,7 +47,7 @@ for _, limit in ipairs({ "watches", "instances" }) do
         watching.replace(w.config_dir .. "/alpha.lua", ("_G.lua_n = %d"):format(n))
         child:wait("lua_n == " .. n, POLLED_MS)
       end
-      support.write(w.config_dir .. "/alpha/more.json", '{"more": true}')
+      watching.replace(w.config_dir .. "/alpha/more.json", '{"more": true}')
       child:wait("npc.ctx.json.more", POLLED_MS)
       child:lua("vim.api.nvim_exec_autocmds('FocusGained', {}); npc.set('n', 9); saved()")
       assert.are.equal(7, #child:lua("return loads"))
