@@ -1,6 +1,7 @@
 -- Following the user: after each step the context of the project that one is in is current, it was loaded once for that, and what does
 -- not leave the project loads nothing.
 local following = require("tests.support.following")
+local tries = require("tests.support.tries")
 
 ---@param child test.Child
 ---@param name string
@@ -400,18 +401,29 @@ end)
 
 describe("debounce_ms", function()
   it("holds back further switches after one, until it has been quiet for so long", function()
-    local child = following.open(following.workspace(), "alpha", { buffer = true, debounce_ms = 700 })
-    child:lua("vim.cmd.edit(file('alpha'))")
-    child:wait("is_in('alpha')", 600)
-    -- The first one came at once; of those that follow only the last one counts.
-    local held_back = child:lua([[
-      forget()
-      vim.cmd.edit(file("beta"))
-      idle()
-      vim.cmd.edit(file("gamma"))
-      idle()
-      return { #events, npc.ctx.project_name }
-    ]])
+    local debounce_ms = 700
+    local child, held_back
+    -- The first one comes at once, so all of it is over before anything that was held back may come.
+    tries.within(debounce_ms, "milliseconds for three buffers", function(try)
+      if try > 1 then
+        child:stop()
+      end
+      child = following.open(following.workspace(), "alpha", { buffer = true, debounce_ms = debounce_ms })
+      local result = child:lua([[
+        local began = vim.uv.hrtime()
+        vim.cmd.edit(file("alpha"))
+        settle(function() return is_in("alpha") end)
+        forget()
+        vim.cmd.edit(file("beta"))
+        idle()
+        vim.cmd.edit(file("gamma"))
+        idle()
+        return { held_back = { #events, npc.ctx.project_name }, took = (vim.uv.hrtime() - began) / 1e6 }
+      ]])
+      held_back = result.held_back
+      return result.took
+    end)
+    -- Of those that follow only the last one counts.
     assert.are.same({ 0, "alpha" }, held_back)
     local expected = { current = "gamma", events = following.loaded("gamma", "buffer") }
     assert.are.same(expected, following.state(child, "gamma"))
