@@ -20,9 +20,9 @@ for what, sweeps in pairs({
           vim.cmd.edit("%s/alpha/sub/other.c")
           -- Behind the evaluation of that, before the library's answer.
           vim.schedule(function()
-            local lib, deadline = require("nvim-project-config.native").get(), vim.uv.hrtime() + 5e9
+            local lib, deadline = require("nvim-project-config.native").get(), vim.uv.hrtime() + 8e9
             repeat
-              assert(vim.uv.hrtime() < deadline, "the library has not answered within 5 s")
+              assert(vim.uv.hrtime() < deadline, "the library has not answered within 8 s")
             until lib.has_replies()
             %s
           end)

@@ -127,7 +127,7 @@ end
 function M.state(child, name)
   if name then
     -- What comes instead is shown by whoever compares.
-    pcall(child.wait, child, ("is_in(%q)"):format(name), 5000)
+    pcall(child.wait, child, ("is_in(%q)"):format(name))
   end
   return child:lua("calm() return { current = npc.ctx.project_name or false, events = events }")
 end
