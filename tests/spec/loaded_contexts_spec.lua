@@ -67,7 +67,9 @@ describe("npc.context(buf)", function()
 
   it("stays what it was right after a write, while it is looked again", function()
     local child = open()
-    child:lua("_G.outer, _G.inner = open('big/main.c'), open('big/packages/web/main.c') load_now(at('big')) calm()")
+    child:lua("_G.outer, _G.inner = open('big/main.c'), open('big/packages/web/main.c') load_now(at('big'))")
+    -- Both are looked for together.
+    child:wait("shown(outer) ~= 'none'")
     assert.are.same(
       { "none", "big" },
       child:lua([[
@@ -180,10 +182,10 @@ describe("npc.contexts()", function()
       open("alpha/main.c")
       load_now(at("alpha"))
       load_now({ names = { [work .. "/alpha"] = "other" } })
-      calm()
+      settle(function() return shown()[2] == "other" end)
       local result = { names(), name_of(npc.context()), shown()[2] }
       load_now(npc.contexts()[2])
-      calm()
+      settle(function() return shown()[2] == "alpha" end)
       return vim.list_extend(result, { names(), name_of(npc.context()), shown()[2] })
     ]])
     assert.are.same({ { "other", "alpha" }, "other", "other", { "alpha", "other" }, "alpha", "alpha" }, result)
