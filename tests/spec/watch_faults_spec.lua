@@ -8,7 +8,7 @@ local workspace = require("tests.support.workspace")
 
 local LONGEST_STALL_MS = 50
 local ENDED_WITHIN_MS = faults.full and 1000 or 3000
-local TIMEOUT_MS = 1000
+local TIMEOUT_MS = 500
 -- How long the message about a disk that hangs may take, and that all is well again: it may be looked at now and then only.
 local NOTICED_MS = 15000
 
