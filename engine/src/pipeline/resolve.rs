@@ -37,15 +37,18 @@ fn canonical(path: &Path) -> PathBuf {
 /// waits: it looks at nothing meanwhile.
 pub(super) fn all_resolved(paths: &[PathBuf], job: &Job, look: &Look) -> Vec<PathBuf> {
     let mut found = Vec::with_capacity(paths.len());
-    let mut patience = PATIENCE.min(job.request.timeout / 4);
+    let longest = PATIENCE.min(job.request.timeout / 4);
+    let mut patience = longest;
     if !paths.is_empty() {
         look.rest();
     }
     while found.len() < paths.len() {
         // One thread for all that are left, up to the first that hangs.
         let (answer, answers) = channel();
+        let (begin, begun) = channel();
         let (calls, runtime, left) = (Arc::clone(&job.calls), Handle::current(), paths[found.len()..].to_vec());
         tokio::task::spawn_blocking(move || {
+            let _ = begin.send(());
             let look = Look::new(&calls);
             for path in left {
                 let mut is_free = true;
@@ -59,6 +62,8 @@ pub(super) fn all_resolved(paths: &[PathBuf], job: &Job, look: &Look) -> Vec<Pat
                 }
             }
         });
+        // That no thread is free says nothing of the path.
+        let _ = begun.recv_timeout(longest);
         while let Ok(path) = answers.recv_timeout(patience) {
             found.push(path);
         }
