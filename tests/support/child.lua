@@ -173,7 +173,7 @@ function Child:poll(expression, timeout_ms)
   timeout_ms = timeout_ms or ANSWER_MS
   local deadline = vim.uv.hrtime() + timeout_ms * 1e6
   repeat
-    local value = self:lua("return " .. expression)
+    local value = self:_call(math.max(timeout_ms, ANSWER_MS), "return " .. expression, {})
     if value ~= nil and value ~= false and value ~= vim.NIL then
       return value
     end
