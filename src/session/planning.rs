@@ -14,6 +14,7 @@ use engine::plan::Plan;
 use engine::settings::{Author, Prepared, Reading};
 use engine::verdict::{self, Standing, Verdict};
 use tokio::runtime::Runtime;
+use tokio::task::spawn_blocking;
 
 use super::runtime::no_thread;
 use super::showing::Update;
@@ -81,6 +82,7 @@ impl Session {
             began: Instant::now(),
         };
         let asked = Arc::new(request.clone());
+        let (config_dir, timeout) = (request.config_dir.clone(), request.timeout);
         let start = move || {
             let _context = tokio.enter();
             let shown = move |project: &_| self.state().contexts.shown(id, project);
@@ -96,10 +98,30 @@ impl Session {
                     let state = self.state();
                     (state.known(id, plan.project()), state.loads.reason(run))
                 };
-                let prepared = self.settings.prepare(&plan, reading, known.context);
                 // One that is not live any more has no reason, and ends in `deliver`.
                 let reason = reason.unwrap_or(Reason::Manual);
-                promise.keep(Ok(Planned::new(plan, prepared, asked, reason, &known)));
+                let lost = || known.shown.as_ref().filter(|shown| verdict::has_lost_everything(&plan, shown));
+                let kept = if reason == Reason::Manual { None } else { lost().cloned().zip(known.context) };
+                let is_here = known.is_current || reason.follows();
+                if let (Some(context), None) = (known.context, &kept) {
+                    self.is_well(context);
+                }
+                let finish = move |plan: Plan| {
+                    let prepared = self.settings.prepare(&plan, reading, known.context);
+                    promise.keep(Ok(Planned::new(plan, prepared, asked, reason, &known)));
+                };
+                let Some((shown, context)) = kept else { return finish(plan) };
+                // Nobody has asked for what is there now: what cannot be seen is not given up.
+                tokio::spawn(async move {
+                    let plan = match self.look_for(&config_dir, timeout).await {
+                        Ok(()) => plan,
+                        Err(error) => {
+                            self.trouble(context, is_here, error);
+                            Plan::clone(&shown)
+                        }
+                    };
+                    spawn_blocking(move || finish(plan));
+                });
             });
             tokio.spawn(watch).abort_handle()
         };

@@ -224,57 +224,61 @@ impl Session {
         if !self.is_watching() {
             return;
         }
-        let Bound { context, request, shown, is_current } = bound;
-        if request.needs_host() {
+        let context = bound.context;
+        if bound.request.needs_host() {
             // Only the user's code can tell.
             return self.main_loop.post([Reply::Stale(context)]);
         }
-        let project = shown.project().clone();
-        let root = project.root.clone();
-        let request = Request { start_dir: root.clone(), near: false, ..Request::clone(&request) };
-        let (config_dir, patience) = (request.config_dir.clone(), request.timeout);
-        let late = ErrorKind::Timeout { after_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) };
-        let late = Error::new(late).at(&*config_dir);
-        let known = Arc::clone(&shown);
-        let shown_for = move |project: &Project| (known.project() == project).then(|| Arc::clone(&known));
-        let planned = self.family.engine.plan(request, shown_for, Arc::new(NoHost)).await;
-        let judged = spawn_blocking(move || {
-            let plan = planned.map_err(|error| gone(error, &root, Gone::Root))?;
-            if verdict::has_lost_everything(&plan, &shown) && self.has_gone(&config_dir) {
-                return Err(Error::new(ErrorKind::Gone(Gone::ConfigDir)).at(config_dir));
-            }
-            self.note_device(&config_dir);
-            if plan.project() != shown.project() {
-                return Ok(Verdict::Stay);
-            }
-            let has_new_settings = self.settings.has_news(context, &plan);
-            let standing = Standing { shown: Some(&shown), is_current, has_new_settings };
-            Ok(verdict::judge(Reason::ConfigDir, &plan, standing))
-        });
-        // What the plan did not need to look at may hang all the same.
-        let judged = timeout(patience, judged).await.unwrap_or(Ok(Err(late)));
-        if !self.is_shown(context, &project) {
+        let judged = self.judge(&bound).await;
+        if !self.is_shown(context, bound.shown.project()) {
             return;
         }
         match judged {
-            Ok(Ok(verdict)) => {
-                if self.watching().told.remove(&context).is_some() {
-                    self.main_loop.post([Reply::Trouble(context, None)]);
-                    // What could not be saved meanwhile can be now.
-                    self.settings.retry();
-                }
+            Ok(verdict) => {
+                self.is_well(context);
                 if verdict != Verdict::Stay {
                     self.main_loop.post([Reply::Stale(context)]);
                 }
             }
-            Ok(Err(error)) => self.trouble(context, is_current, error),
-            // A defect, which the next load tells of.
-            Err(_) => {}
+            Err(error) => self.trouble(context, bound.is_current, error),
         }
     }
 
+    /// What is to be done about what lies on disk for a context.
+    ///
+    /// # Errors
+    /// Its files cannot be looked at.
+    async fn judge(&'static self, bound: &Bound) -> Result<Verdict, Error> {
+        let Bound { context, request, shown, is_current } = bound;
+        let (context, is_current) = (*context, *is_current);
+        let root = &shown.project().root;
+        let request = Request { start_dir: root.clone(), near: false, ..Request::clone(request) };
+        let (config_dir, patience) = (request.config_dir.clone(), request.timeout);
+        let known = Arc::clone(shown);
+        let shown_for = move |project: &Project| (known.project() == project).then(|| Arc::clone(&known));
+        let planned = self.family.engine.plan(request, shown_for, Arc::new(NoHost)).await;
+        let plan = planned.map_err(|error| gone(error, root, Gone::Root))?;
+        if verdict::has_lost_everything(&plan, shown) {
+            self.look_for(&config_dir, patience).await?;
+        }
+        let (path, shown) = (config_dir.clone(), Arc::clone(shown));
+        let judged = spawn_blocking(move || {
+            self.note_device(&path);
+            if plan.project() != shown.project() {
+                return Verdict::Stay;
+            }
+            let has_new_settings = self.settings.has_news(context, &plan);
+            let standing = Standing { shown: Some(&shown), is_current, has_new_settings };
+            verdict::judge(Reason::ConfigDir, &plan, standing)
+        });
+        // What the plan did not need to look at may hang all the same.
+        let judged = timeout(patience, judged).await.map_err(|_| late(patience, &config_dir))?;
+        // A defect, which the next load tells of.
+        Ok(judged.unwrap_or(Verdict::Stay))
+    }
+
     /// Tells once what keeps a context's files from being looked at; of one that nobody is in, only that its project has gone.
-    fn trouble(&self, context: ContextId, is_current: bool, error: Error) {
+    pub(super) fn trouble(&self, context: ContextId, is_current: bool, error: Error) {
         let reply = match (is_current, &error.kind) {
             (true, _) => {
                 let before = self.watching().told.insert(context, error.clone());
@@ -294,8 +298,8 @@ impl Session {
             let project = shown.project();
             let root = project.root.clone();
             // One that hangs is left alone, and passed over the next time: somebody looks at it already.
-            let has_gone = timeout(request.timeout, spawn_blocking(move || presence::has_gone(&root))).await;
-            if matches!(has_gone, Ok(Ok(true))) && self.is_shown(context, project) {
+            let has_gone = timeout(request.timeout, spawn_blocking(move || presence::has_been_lost(&root, None))).await;
+            if matches!(has_gone, Ok(Ok(Some(true)))) && self.is_shown(context, project) {
                 self.main_loop.post([Reply::Gone(context)]);
             }
         }
@@ -306,12 +310,36 @@ impl Session {
         self.state().contexts.plan(context).is_some_and(|plan| plan.project() == project)
     }
 
-    /// Whether the directory of the configuration is not there any more: with what it lies on, perhaps, and then an empty one is in its place.
-    fn has_gone(&self, config_dir: &Path) -> bool {
+    /// Looks for the directory of the configuration, after a plan has found nothing there of what is shown.
+    ///
+    /// # Errors
+    /// It is not there: nor, perhaps, what it lay on, and then an empty one is in its place. Or the disk does not answer.
+    pub(super) async fn look_for(&self, config_dir: &Path, patience: Duration) -> Result<(), Error> {
         let before = self.watching().devices.get(config_dir).copied();
-        match presence::device(config_dir) {
-            Some(device) => before.is_some_and(|before| before != device) && presence::is_empty(config_dir),
-            None => presence::has_gone(config_dir),
+        let look = async {
+            loop {
+                presence::released(config_dir).await;
+                let path = config_dir.to_path_buf();
+                match spawn_blocking(move || presence::has_been_lost(&path, before)).await {
+                    Ok(Some(is_lost)) => return is_lost,
+                    Ok(None) => {}
+                    Err(_) => return false,
+                }
+            }
+        };
+        match timeout(patience, look).await {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(Error::new(ErrorKind::Gone(Gone::ConfigDir)).at(config_dir)),
+            Err(_) => Err(late(patience, config_dir)),
+        }
+    }
+
+    /// What has kept the context's files from being looked at is over.
+    pub(super) fn is_well(&self, context: ContextId) {
+        if self.watching().told.remove(&context).is_some() {
+            self.main_loop.post([Reply::Trouble(context, None)]);
+            // What could not be saved meanwhile can be now.
+            self.settings.retry();
         }
     }
 
@@ -359,6 +387,12 @@ fn wanted(bound: &[Bound]) -> Vec<Wanted> {
         wanted
     };
     wanted.into_values().map(unique).collect()
+}
+
+/// The disk with this path has not answered in time.
+fn late(patience: Duration, path: &Path) -> Error {
+    let after_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+    Error::new(ErrorKind::Timeout { after_ms }).at(path)
 }
 
 /// The same error, if it is not that the directory has gone.

@@ -146,6 +146,37 @@ describe("npc.context(buf)", function()
   end)
 end)
 
+describe("entering a loaded project", function()
+  it("whose config_dir has gone brings back what that gave, and says so once", function()
+    local child, w = open({ buffer = true })
+    -- Neovim would open them again.
+    for _, name in ipairs({ "alpha.vim", "beta.vim" }) do
+      assert(os.remove(w.config_dir .. "/" .. name))
+    end
+    child:lua("_G.beta = load_now(at('beta')).json; load_now(at('alpha'))")
+    local away = w.dir .. "/away"
+    assert(vim.uv.fs_rename(w.config_dir, away))
+    for _ = 1, 2 do
+      local entered = following.after(child, "vim.cmd.edit(file('beta'))", "beta")
+      local lines = vim.tbl_filter(function(line)
+        return not line:find("^Error ")
+      end, entered.events)
+      assert.are.same({ "LoadPre beta buffer", "beta.lua", "on_load beta", "LoadPost beta buffer" }, lines)
+      assert.are.same({ true, "beta" }, child:lua("return { npc.ctx.json == beta, beta.from }"))
+      following.after(child, "vim.cmd.edit(file('alpha'))", "alpha")
+    end
+    local told = vim.tbl_map(function(err)
+      return { err.code, err.path, err.project }
+    end, child:lua("return errors"))
+    assert.are.same({ { "not_found", w.config_dir, "beta" }, { "not_found", w.config_dir, "alpha" } }, told)
+    assert(vim.uv.fs_rename(away, w.config_dir))
+    w:write("beta.json", '{"from": "new"}')
+    following.after(child, "vim.cmd.edit(file('beta'))", "beta")
+    assert.are.same({ "new", true }, child:lua("return { beta.from, npc.ctx._trouble == nil }"))
+    child:stop()
+  end)
+end)
+
 describe("npc.contexts()", function()
   it("are all that are loaded, the current one first, then by root", function()
     local child = open()

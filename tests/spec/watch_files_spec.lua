@@ -243,6 +243,57 @@ describe("config_dir", function()
     child:stop()
   end)
 
+  it("that is moved away between a look and the load that follows leaves what it gave, and says so once", function()
+    local child, w = open_at()
+    child:lua([[_G.json, _G.away = npc.ctx.json, ...]], w.dir .. "/away")
+    for round = 1, 2 do
+      local n = 10 * round
+      watching.replace(w.dir .. "/new.json", ('{"n": %d}'):format(n))
+      child:lua(([[
+        assert(vim.uv.fs_rename(%q, config_dir .. "/alpha.json"))
+        -- The main loop stands still until the library has something for it.
+        local lib, deadline = require("nvim-project-config.native").get(), vim.uv.hrtime() + 8e9
+        repeat
+          assert(vim.uv.hrtime() < deadline, "the library has seen nothing within 8 s")
+        until lib.has_replies()
+        assert(vim.uv.fs_rename(config_dir, away))
+      ]]):format(w.dir .. "/new.json"))
+      child:wait("#errors > 0")
+      child:lua("idle(); vim.api.nvim_exec_autocmds('FocusGained', {}); idle()")
+      local before = round == 1 and 1 or 10
+      assert.are.same({ before, 1, true }, child:lua("return { json.n, json.more, npc.ctx.json == json }"))
+      local errors = child:lua("return errors")
+      assert.are.equal(1, #errors, vim.inspect(errors))
+      assert.are.same({ "not_found", w.config_dir }, { errors[1].code, errors[1].path })
+      assert(vim.uv.fs_rename(w.dir .. "/away", w.config_dir))
+      shows(child, n, 1)
+      child:lua("idle(); _G.errors = {}")
+    end
+    child:stop()
+  end)
+
+  it("that is moved away leaves what it gave, with code of the user's in the pipeline", function()
+    local w = workspace.new({ config = { ["alpha.json"] = '{"n": 1}' } })
+    local child = watching.open(w, "alpha", {
+      before = [[
+        local function stage(name) return require("nvim-project-config.stages." .. name)() end
+        local function pass(_, rx, tx)
+          for item in rx do tx(item) end
+        end
+        options.pipeline = { stage("walk"), pass, stage("detect"), stage("find_files"), stage("execute") }
+      ]],
+    })
+    assert(vim.uv.fs_rename(w.config_dir, w.dir .. "/away"))
+    child:wait("#errors > 0")
+    child:lua("idle(); vim.api.nvim_exec_autocmds('FocusGained', {}); idle()")
+    assert.are.same({ 1, 1 }, child:lua("return { npc.ctx.json.n, #errors }"))
+    assert.are.equal("not_found", child:lua("return errors[1].code"))
+    assert(vim.uv.fs_rename(w.dir .. "/away", w.config_dir))
+    watching.replace(w.config_dir .. "/alpha.json", '{"n": 2}')
+    shows(child, 2)
+    child:stop()
+  end)
+
   it("that is replaced by another directory is loaded from that", function()
     local child, w = open_at()
     support.write(w.dir .. "/other/alpha.json", '{"n": 2}')
