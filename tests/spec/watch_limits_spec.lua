@@ -38,9 +38,8 @@ for _, limit in ipairs({ "watches", "instances" }) do
       if missing then
         return pending(missing)
       end
-      local child, w = open(0, { before = require("tests.support.stall") })
+      local child, w = open(0)
       child:wait("#test_notifications > 0")
-      child:lua("watch_loop()")
       for n = 1, 3 do
         watching.replace(w.config_dir .. "/alpha.json", ('{"n": %d}'):format(n))
         child:wait("npc.ctx.json.n == " .. n, POLLED_MS)

@@ -136,11 +136,11 @@ function Mount:server()
   error("nobody serves " .. self.to, 0)
 end
 
---- From now on every call on it hangs, but can be killed: a call that its server had begun with could not.
-function Mount:stop()
-  self.pid = self.pid or self:server()
-  assert(uv.kill(self.pid, "sigstop"))
-  local tasks = ("/proc/%d/task"):format(self.pid)
+--- Stops a process, and returns when all of its threads have stopped. `sigcont` has it go on.
+---@param pid integer
+function M.stop(pid)
+  assert(uv.kill(pid, "sigstop"))
+  local tasks = ("/proc/%d/task"):format(pid)
   local stopped = vim.wait(ATTACH_MS, function()
     for thread in vim.fs.dir(tasks) do
       local file = io.open(("%s/%s/stat"):format(tasks, thread), "rb")
@@ -154,7 +154,13 @@ function Mount:stop()
     end
     return true
   end, 1)
-  assert(stopped, "the server of " .. self.to .. " does not stop")
+  assert(stopped, ("process %d does not stop"):format(pid))
+end
+
+--- From now on every call on it hangs, but can be killed: a call that its server had begun with could not.
+function Mount:stop()
+  self.pid = self.pid or self:server()
+  M.stop(self.pid)
 end
 
 --- All calls go on.

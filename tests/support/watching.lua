@@ -118,26 +118,13 @@ function M.loaded_once(w, child, label)
   return loads[1]
 end
 
-local STOPPED_MS = 10000
-
 --- Does something to files while the editor is stopped: it sees nothing of that or all, however long it takes.
 ---@param child test.Child
 ---@param act fun()
 function M.at_once(child, act)
-  local tasks = ("/proc/%d/task"):format(child.pid)
-  assert(vim.uv.kill(child.pid, "sigstop"))
-  local is_stopped = vim.wait(STOPPED_MS, function()
-    for thread in vim.fs.dir(tasks) do
-      local stat = support.read(("%s/%s/stat"):format(tasks, thread))
-      if stat and stat:match("^.*%) (%a)") ~= "T" then
-        return false
-      end
-    end
-    return true
-  end, 1)
+  faults.stop(child.pid)
   local ok, problem = pcall(act)
   assert(vim.uv.kill(child.pid, "sigcont"))
-  assert(is_stopped, "the editor does not stop")
   assert(ok, problem)
 end
 
