@@ -9,7 +9,7 @@ use crate::calls::Look;
 use crate::disk::Disk;
 
 /// Whether there is nothing at the path; false where that cannot be seen. For those who go there next: where somebody else is looking, it
-/// looks all the same.
+/// looks all the same, and may hang.
 pub fn has_gone(path: &Path) -> bool {
     path.metadata().is_err_and(|error| is_gone(&error))
 }
@@ -23,9 +23,9 @@ pub fn has_been_lost(path: &Path, device_before: Option<u64>) -> Option<bool> {
     })
 }
 
-/// The device that the directory lies on; `None` where there is none, or it cannot be seen.
+/// The device that the directory lies on; `None` where there is none, or nothing in it, or it cannot be seen.
 pub fn device(path: &Path) -> Option<u64> {
-    look(path, || path.metadata().ok().map(|metadata| device_of(&metadata))).flatten()
+    look(path, || path.metadata().ok().filter(|_| !is_empty(path)).map(|metadata| device_of(&metadata))).flatten()
 }
 
 /// Returns when nobody is looking at the path. Without a deadline.
@@ -67,13 +67,14 @@ mod tests {
         let path = directory.path().join("projects");
         assert_eq!((has_gone(&path), has_been_lost(&path, None), device(&path)), (true, Some(true), None));
         std::fs::create_dir(&path).unwrap();
+        assert_eq!((has_gone(&path), device(&path)), (false, None));
+        std::fs::write(path.join("a.json"), "{}").unwrap();
         let here = device(&path).unwrap();
-        assert!(!has_gone(&path));
-        for (before, is_lost) in [(None, false), (Some(here), false), (Some(here + 1), cfg!(unix))] {
+        assert_eq!(has_been_lost(&path, Some(here + 1)), Some(false));
+        std::fs::remove_file(path.join("a.json")).unwrap();
+        for (before, is_lost) in [(None, false), (Some(here), false), (Some(here + 1), true)] {
             assert_eq!(has_been_lost(&path, before), Some(is_lost), "{before:?}");
         }
-        std::fs::write(path.join("a.json"), "{}").unwrap();
-        assert_eq!(has_been_lost(&path, Some(here + 1)), Some(false));
     }
 
     #[test]

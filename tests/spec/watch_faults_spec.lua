@@ -141,52 +141,58 @@ describe("a project's directory that is", function()
   end)
 end)
 
-it("a disk with config_dir that is unmounted leaves what it gave, says so once, and is loaded again", function()
-  local missing = vim.uv.getuid() ~= 0 and "only root can mount" or faults.missing("unshare", "nsenter")
-  if missing then
-    return pending(missing)
-  end
-  local w = workspace.new()
-  local disk = w.dir .. "/disk"
-  vim.fn.mkdir(disk)
-  local dir = disk .. "/projects"
-  local child = watching.open(w, "alpha", {
-    through = faults.own_disk(disk),
-    setup = ("{ config_dir = %q }"):format(dir),
-    stay = true,
-  })
-  local function inside(path)
-    return ("/proc/%d/root%s"):format(child.pid, path)
-  end
-  local function write(n)
-    watching.replace(inside(dir) .. "/alpha.json", ('{"n": %d}'):format(n))
-  end
-  support.write(inside(dir) .. "/alpha.lua", "table.insert(_G.ran, 'alpha.lua')")
-  write(1)
-  child:lua("_G.json = assert(load_now()).json; forget()")
-  write(2)
-  child:wait("json.n == 2")
-  for round = 1, 2 do
-    local n = 10 * round
-    write(n)
-    child:wait("json.n == " .. n)
-    child:lua("forget()")
-    -- The system need not tell, and does not while somebody still uses the disk.
-    faults.beside(child, { "umount", "--lazy", disk })
-    child:lua(FOCUS)
-    told_once(child, dir)
-    assert.are.same({ n, true }, child:lua("return { npc.ctx.json.n, npc.ctx.json == json }"))
-    assert.are.same({}, child:lua("return ran"))
-    faults.beside(child, { "mount", "-t", "tmpfs", "tmpfs", disk })
-    child:lua("forget()")
-    support.write(inside(dir) .. "/alpha.lua", "table.insert(_G.ran, 'alpha.lua')")
-    write(n + 1)
-    heals(child, "json.n == " .. n + 1)
-    write(n + 2)
-    child:wait("json.n == " .. n + 2)
-  end
-  child:stop()
-end)
+for where, below in pairs({ [" in a directory"] = "/projects", [" at its top"] = "" }) do
+  it(
+    ("a disk with config_dir%s that is unmounted leaves what it gave, says so once, and is loaded again"):format(where),
+    function()
+      local missing = vim.uv.getuid() ~= 0 and "only root can mount" or faults.missing("unshare", "nsenter")
+      if missing then
+        return pending(missing)
+      end
+      local w = workspace.new()
+      local disk = w.dir .. "/disk"
+      vim.fn.mkdir(disk)
+      local dir = disk .. below
+      local child = watching.open(w, "alpha", {
+        through = faults.own_disk(disk),
+        setup = ("{ config_dir = %q }"):format(dir),
+        stay = true,
+      })
+      local function inside(path)
+        return ("/proc/%d/root%s"):format(child.pid, path)
+      end
+      local function write(n)
+        watching.replace(inside(dir) .. "/alpha.json", ('{"n": %d}'):format(n))
+      end
+      support.write(inside(dir) .. "/alpha.lua", "table.insert(_G.ran, 'alpha.lua')")
+      write(1)
+      -- A project without files, which loses nothing, does not take what is left there for the disk.
+      child:lua("assert(load_now(at('beta'))); _G.json = assert(load_now()).json; forget()")
+      write(2)
+      child:wait("json.n == 2")
+      for round = 1, 2 do
+        local n = 10 * round
+        write(n)
+        child:wait("json.n == " .. n)
+        child:lua("forget()")
+        -- The system need not tell, and does not while somebody still uses the disk.
+        faults.beside(child, { "umount", "--lazy", disk })
+        child:lua(FOCUS)
+        told_once(child, dir)
+        assert.are.same({ n, true }, child:lua("return { npc.ctx.json.n, npc.ctx.json == json }"))
+        assert.are.same({}, child:lua("return ran"))
+        faults.beside(child, { "mount", "-t", "tmpfs", "tmpfs", disk })
+        child:lua("forget()")
+        support.write(inside(dir) .. "/alpha.lua", "table.insert(_G.ran, 'alpha.lua')")
+        write(n + 1)
+        heals(child, "json.n == " .. n + 1)
+        write(n + 2)
+        child:wait("json.n == " .. n + 2)
+      end
+      child:stop()
+    end
+  )
+end
 
 describe("a disk that hangs", function()
   ---@return string|nil
