@@ -62,8 +62,11 @@ pub(super) fn all_resolved(paths: &[PathBuf], job: &Job, look: &Look) -> Vec<Pat
                 }
             }
         });
-        // That no thread is free says nothing of the path.
-        let _ = begun.recv_timeout(longest);
+        // That no thread is free says nothing of the paths.
+        if begun.recv_timeout(longest).is_err() {
+            found.extend_from_slice(&paths[found.len()..]);
+            break;
+        }
         while let Ok(path) = answers.recv_timeout(patience) {
             found.push(path);
         }
