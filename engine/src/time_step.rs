@@ -60,7 +60,7 @@ impl Steps {
         dev != 0 && known.is_none_or(|device| device.tries_left > 0 && !device.probing)
     }
 
-    /// Probes the device by a file in `directory`, unless that has been done or is being done. Blocking, 50 ms at most on a disk that
+    /// Probes the device by a file in `directory`, unless that has been done or is being done. Blocking, 150 ms at most on a disk that
     /// works.
     pub(crate) fn probe(&self, dev: u64, directory: &Path) {
         if !self.claim(dev) {
