@@ -333,7 +333,8 @@ impl State {
     fn known(&self, family: FamilyId, project: &Project) -> Known {
         let context = self.contexts.bound(family, project);
         let shown = self.contexts.shown(family, project);
-        Known { context, shown, is_current: context.is_some() && context == self.current }
+        let request = context.and_then(|context| self.requests.get(&context).cloned());
+        Known { context, shown, request, is_current: context.is_some() && context == self.current }
     }
 
     /// Takes a planned run whose verdict is no longer right, since other runs have been carried out meanwhile: what follows the user has come
@@ -341,7 +342,7 @@ impl State {
     fn take_overtaken(&mut self, run: RunId) -> Option<(Planned, Vec<Reply>)> {
         let planned = self.planned.get(&run)?;
         let (family, reason) = (self.loads.family(run)?, self.loads.reason(run)?);
-        let Known { context, shown, is_current } = self.known(family, planned.plan.project());
+        let Known { context, shown, is_current, .. } = self.known(family, planned.plan.project());
         let has_changed = || planned.compared_with.as_ref().map(Arc::as_ptr) != shown.as_ref().map(Arc::as_ptr);
         let mut replies = Vec::new();
         if reason.follows() && is_current {

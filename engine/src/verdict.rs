@@ -71,6 +71,13 @@ pub fn with_code_of(mut plan: Plan, shown: &Plan) -> Plan {
     plan
 }
 
+/// What is shown, for a plan that has found nothing as it could not look: where the load began, and with what, is the plan's own.
+#[must_use]
+pub fn in_force(plan: Plan, shown: &Plan) -> Plan {
+    let Plan { start_dir, is_configuration, timings, .. } = plan;
+    Plan { start_dir, is_configuration, timings, ..Plan::clone(shown) }
+}
+
 /// The files whose settings are others than in the plan that is shown, or which have come or gone.
 pub fn changed_settings<'a>(plan: &'a Plan, shown: &'a Plan) -> Vec<&'a Path> {
     let by_path = |plan: &'a Plan| -> HashMap<&Path, &JsonSource> {

@@ -14,7 +14,6 @@ use engine::plan::Plan;
 use engine::settings::{Author, Prepared, Reading};
 use engine::verdict::{self, Standing, Verdict};
 use tokio::runtime::Runtime;
-use tokio::task::spawn_blocking;
 
 use super::runtime::no_thread;
 use super::showing::Update;
@@ -54,7 +53,31 @@ impl Planned {
 pub(super) struct Known {
     pub(super) context: Option<ContextId>,
     pub(super) shown: Option<Arc<Plan>>,
+    /// What `shown` was asked for with.
+    pub(super) request: Option<Arc<Request>>,
     pub(super) is_current: bool,
+}
+
+impl Known {
+    /// What stays in force if the configuration turns out to be out of reach: nobody has asked for what there is now, and the plan has found
+    /// nothing any more, by the same rules.
+    fn kept(&self, plan: &Plan, request: &Request, reason: Reason) -> Option<(ContextId, Arc<Plan>)> {
+        let (context, shown, before) = (self.context?, self.shown.as_ref()?, self.request.as_ref()?);
+        let is_kept = (reason == Reason::ConfigDir || reason.follows())
+            && verdict::has_lost_everything(plan, shown)
+            && before.config_dir == request.config_dir
+            && before.stages == request.stages
+            && before.kinds == request.kinds;
+        is_kept.then(|| (context, Arc::clone(shown)))
+    }
+
+    /// Notes that the files of the context can be looked at, if this plan has.
+    fn note_look(&self, session: &Session, plan: &Plan) {
+        let has_lost = self.shown.as_ref().is_some_and(|shown| verdict::has_lost_everything(plan, shown));
+        if let Some(context) = self.context.filter(|_| !has_lost && plan.problems.is_empty()) {
+            session.is_well(context);
+        }
+    }
 }
 
 impl Session {
@@ -82,7 +105,6 @@ impl Session {
             began: Instant::now(),
         };
         let asked = Arc::new(request.clone());
-        let (config_dir, timeout) = (request.config_dir.clone(), request.timeout);
         let start = move || {
             let _context = tokio.enter();
             let shown = move |project: &_| self.state().contexts.shown(id, project);
@@ -100,28 +122,15 @@ impl Session {
                 };
                 // One that is not live any more has no reason, and ends in `deliver`.
                 let reason = reason.unwrap_or(Reason::Manual);
-                let lost = || known.shown.as_ref().filter(|shown| verdict::has_lost_everything(&plan, shown));
-                let kept = if reason == Reason::Manual { None } else { lost().cloned().zip(known.context) };
-                let is_here = known.is_current || reason.follows();
-                if let (Some(context), None) = (known.context, &kept) {
-                    self.is_well(context);
-                }
+                known.note_look(self, &plan);
+                let (kept, request) = (known.kept(&plan, &asked, reason), Arc::clone(&asked));
                 let finish = move |plan: Plan| {
                     let prepared = self.settings.prepare(&plan, reading, known.context);
                     promise.keep(Ok(Planned::new(plan, prepared, asked, reason, &known)));
                 };
-                let Some((shown, context)) = kept else { return finish(plan) };
-                // Nobody has asked for what is there now: what cannot be seen is not given up.
-                tokio::spawn(async move {
-                    let plan = match self.look_for(&config_dir, timeout).await {
-                        Ok(()) => plan,
-                        Err(error) => {
-                            self.trouble(context, is_here, error);
-                            Plan::clone(&shown)
-                        }
-                    };
-                    spawn_blocking(move || finish(plan));
-                });
+                let Some(kept) = kept else { return finish(plan) };
+                // Not on a blocking thread: there may be none left.
+                tokio::spawn(async move { finish(self.in_force(run, plan, kept, &request).await) });
             });
             tokio.spawn(watch).abort_handle()
         };
@@ -136,6 +145,27 @@ impl Session {
                 self.fail(run, no_thread(&std::io::Error::other(reason)));
             }
         }
+    }
+
+    /// The plan, or what is shown where the configuration is out of reach; that is told, if the user is there.
+    async fn in_force(&self, run: RunId, plan: Plan, kept: (ContextId, Arc<Plan>), request: &Request) -> Plan {
+        let (context, shown) = kept;
+        match self.look_for(&shown, &request.config_dir, request.timeout).await {
+            // The user's code may have left out files that are there.
+            Ok(is_right) if is_right || request.needs_host() => return plan,
+            Ok(_) => {}
+            Err(error) => {
+                let (is_live, follows, is_current) = {
+                    let state = self.state();
+                    let follows = state.loads.reason(run).is_some_and(Reason::follows);
+                    (state.planning.contains_key(&run), follows, state.current == Some(context))
+                };
+                if is_live && self.is_shown(context, shown.project()) {
+                    self.trouble(context, follows || is_current, error);
+                }
+            }
+        }
+        verdict::in_force(plan, &shown)
     }
 
     /// Tells the main loop that a run could not be planned, unless it was cancelled or has its plan.
@@ -162,12 +192,13 @@ impl Promise {
     /// Ends a load that has followed the user to the project that he is in, before anything is made of its plan. Whether it was one.
     fn stays(&mut self, family: FamilyId, plan: &Plan) -> bool {
         let mut state = self.session.state();
-        let Known { context, is_current, .. } = state.known(family, plan.project());
-        let stays = is_current && state.loads.reason(self.run).is_some_and(Reason::follows);
+        let known = state.known(family, plan.project());
+        let stays = known.is_current && state.loads.reason(self.run).is_some_and(Reason::follows);
         if stays && state.planning.remove(&self.run).is_some() {
             state.loads.stay(self.run);
             drop(state);
-            self.stay(context);
+            known.note_look(self.session, plan);
+            self.stay(known.context);
         }
         self.kept |= stays;
         stays

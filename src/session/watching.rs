@@ -21,7 +21,7 @@ use engine::watch::{Told, Wanted, Watch};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use super::Session;
+use super::{Session, defect};
 use crate::main_loop::Reply;
 
 /// How long one project's disk holds up the others: long for a look at what is cached.
@@ -258,8 +258,8 @@ impl Session {
         let shown_for = move |project: &Project| (known.project() == project).then(|| Arc::clone(&known));
         let planned = self.family.engine.plan(request, shown_for, Arc::new(NoHost)).await;
         let plan = planned.map_err(|error| gone(error, root, Gone::Root))?;
-        if verdict::has_lost_everything(&plan, shown) {
-            self.look_for(&config_dir, patience).await?;
+        if verdict::has_lost_everything(&plan, shown) && !self.look_for(shown, &config_dir, patience).await? {
+            return Ok(Verdict::Stay);
         }
         let (path, shown) = (config_dir.clone(), Arc::clone(shown));
         let judged = spawn_blocking(move || {
@@ -273,8 +273,7 @@ impl Session {
         });
         // What the plan did not need to look at may hang all the same.
         let judged = timeout(patience, judged).await.map_err(|_| late(patience, &config_dir))?;
-        // A defect, which the next load tells of.
-        Ok(judged.unwrap_or(Verdict::Stay))
+        judged.map_err(|_| defect())
     }
 
     /// Tells once what keeps a context's files from being looked at; of one that nobody is in, only that its project has gone.
@@ -306,31 +305,40 @@ impl Session {
     }
 
     /// Whether the context still shows this project: while its disk was looked at, it may have been left, and bound to another one.
-    fn is_shown(&self, context: ContextId, project: &Project) -> bool {
+    pub(super) fn is_shown(&self, context: ContextId, project: &Project) -> bool {
         self.state().contexts.plan(context).is_some_and(|plan| plan.project() == project)
     }
 
-    /// Looks for the directory of the configuration, after a plan has found nothing there of what is shown.
+    /// Looks for the directory of the configuration, after a plan has found nothing there of what is shown. Whether the plan is right; else the
+    /// files have come back meanwhile.
     ///
     /// # Errors
     /// It is not there: nor, perhaps, what it lay on, and then an empty one is in its place. Or the disk does not answer.
-    pub(super) async fn look_for(&self, config_dir: &Path, patience: Duration) -> Result<(), Error> {
+    pub(super) async fn look_for(
+        &self,
+        shown: &Arc<Plan>,
+        config_dir: &Path,
+        patience: Duration,
+    ) -> Result<bool, Error> {
         let before = self.watching().devices.get(config_dir).copied();
         let look = async {
             loop {
                 presence::released(config_dir).await;
-                let path = config_dir.to_path_buf();
-                match spawn_blocking(move || presence::has_been_lost(&path, before)).await {
-                    Ok(Some(is_lost)) => return is_lost,
+                let (path, shown) = (config_dir.to_path_buf(), Arc::clone(shown));
+                let look = move || {
+                    let is_lost = presence::has_been_lost(&path, before)?;
+                    Some((is_lost, shown.files.iter().all(|file| presence::has_gone(&file.path))))
+                };
+                match spawn_blocking(look).await {
+                    Ok(Some(found)) => return Ok(found),
                     Ok(None) => {}
-                    Err(_) => return false,
+                    Err(_) => return Err(defect()),
                 }
             }
         };
-        match timeout(patience, look).await {
-            Ok(false) => Ok(()),
-            Ok(true) => Err(Error::new(ErrorKind::Gone(Gone::ConfigDir)).at(config_dir)),
-            Err(_) => Err(late(patience, config_dir)),
+        match timeout(patience, look).await.map_err(|_| late(patience, config_dir))?? {
+            (true, _) => Err(Error::new(ErrorKind::Gone(Gone::ConfigDir)).at(config_dir)),
+            (false, are_gone) => Ok(are_gone),
         }
     }
 

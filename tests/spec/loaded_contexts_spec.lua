@@ -175,6 +175,36 @@ describe("entering a loaded project", function()
     assert.are.same({ "new", true }, child:lua("return { beta.from, npc.ctx._trouble == nil }"))
     child:stop()
   end)
+
+  it("whose files the user's code leaves out this time runs none of them", function()
+    local child = open({
+      buffer = true,
+      before = [[
+        local function stage(name, options) return require("nvim-project-config.stages." .. name)(options) end
+        local function finder(ctx)
+          return (not left_out and ctx.project_name == "alpha") and { config_dir .. "/alpha.lua" } or {}
+        end
+        options.pipeline = { stage("walk"), stage("detect"), stage("find_files", { finder = finder }), stage("execute") }
+      ]],
+    })
+    child:lua("load_now(at('alpha')) load_now(at('beta')) _G.left_out = true")
+    local entered = following.after(child, "vim.cmd.edit(file('alpha'))", "alpha")
+    assert.are.same({ "LoadPre alpha buffer", "on_load alpha", "LoadPost alpha buffer" }, entered.events)
+    child:stop()
+  end)
+
+  it("which came from another config_dir takes what there is in the one of now, also if that does not exist", function()
+    local child = open({ buffer = true, setup = "{ config_dir = work .. '/nowhere' }" })
+    child:lua([[
+      for _, name in ipairs({ "alpha", "beta" }) do
+        load_now({ config_dir = config_dir, loading = { start_dir = work .. "/" .. name } })
+      end
+    ]])
+    local entered = following.after(child, "vim.cmd.edit(file('alpha'))", "alpha")
+    assert.are.same({ "LoadPre alpha buffer", "on_load alpha", "LoadPost alpha buffer" }, entered.events)
+    assert.are.same({ true, 0 }, child:lua("return { vim.tbl_isempty(npc.ctx.json), #errors }"))
+    child:stop()
+  end)
 end)
 
 describe("npc.contexts()", function()
