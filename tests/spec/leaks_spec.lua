@@ -12,9 +12,9 @@ local UPDATES = faults.full and 20000 or 400
 -- Rounds per question to the editor, which has to answer within seconds.
 local CHUNK = 50
 
--- In two windows, of the process.
+-- In two windows.
 local MOST_KB = 1024
--- In the last one, of what is allocated (the process keeps what has been freed): a tenth of a kilobyte a round, within reason.
+-- In the last one, of the process and of what is allocated: a tenth of a kilobyte a round, within reason.
 local LEAST_FLAT_KB, MOST_FLAT_KB = 100, 512
 -- The messages that are remembered so that each is shown once.
 local MOST_LUA_KB = 192
@@ -137,6 +137,7 @@ local function measure(thing, all)
     at[#at + 1] = run(size)
     local is_flat = #at > 2
       and grown("heap_kb", 1) <= flat_kb
+      and grown("rss_kb", 1) <= flat_kb
       and grown("rss_kb", 2) <= MOST_KB
       and grown("lua_kb", 2) <= MOST_LUA_KB
   until is_flat or #at > WINDOWS
@@ -155,7 +156,10 @@ local function measure(thing, all)
     column("threads")
   )
   io.stdout:write(figures, "\n")
-  assert(grown("heap_kb", 1) <= flat_kb and grown("rss_kb", 2) <= MOST_KB, "memory grows: " .. figures)
+  assert(
+    grown("heap_kb", 1) <= flat_kb and grown("rss_kb", 1) <= flat_kb and grown("rss_kb", 2) <= MOST_KB,
+    "memory grows: " .. figures
+  )
   assert(grown("lua_kb", 2) <= MOST_LUA_KB, "Lua's memory grows: " .. figures)
   -- The last round may have left a timer or a run that is about to end.
   for name, most in pairs({ handles = at[1].handles, coroutines = at[1].coroutines + 2 }) do

@@ -1,7 +1,7 @@
 -- Figures that other work on the machine makes worse and never better: what the plugin itself does shows in the best of several tries.
 local M = {}
 
-local TRIES = 5
+local TRIES = 3
 
 --- Measures until a figure is within its limit. If none is, that is an error which names them all.
 ---@param limit number

@@ -163,29 +163,25 @@ mod tests {
         assert!(pace.is_slow());
     }
 
-    /// Four threads on each processor, none of which waits for anything. The processor itself may be stopped, by a host that has others,
-    /// and nobody counts that: it counts what is so at least once.
+    /// Four threads on each processor, none of which waits for anything.
     #[cfg(target_os = "linux")]
     #[test]
     fn to_compute_on_a_busy_machine_is_not_to_wait() {
         let threads = 4 * std::thread::available_parallelism().unwrap().get();
-        let compute = || {
-            let pace = pace();
-            let mut began = Instant::now();
-            for _ in 0..50 {
-                while began.elapsed() < LIMIT * 2 {
-                    std::hint::black_box(began);
-                }
-                began = pace.measure(began, 1);
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    let pace = pace();
+                    let mut began = Instant::now();
+                    for _ in 0..50 {
+                        while began.elapsed() < LIMIT * 2 {
+                            std::hint::black_box(began);
+                        }
+                        began = pace.measure(began, 1);
+                    }
+                    assert!(!pace.is_slow());
+                });
             }
-            pace.is_slow()
-        };
-        let is_any_slow = || {
-            std::thread::scope(|scope| {
-                let computing: Vec<_> = (0..threads).map(|_| scope.spawn(compute)).collect();
-                computing.into_iter().map(|thread| thread.join().unwrap()).fold(false, |any, slow| any | slow)
-            })
-        };
-        assert!(!(0..3).all(|_| is_any_slow()));
+        });
     }
 }

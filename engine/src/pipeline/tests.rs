@@ -202,14 +202,10 @@ fn what_the_options_say_of_a_disk_that_hangs_holds_up_no_other_project() {
     let mut request = scene.request(Duration::from_secs(60));
     request.naming.stop_at = Some(vec![away.clone()]);
     request.naming.names = vec![(away.clone(), name("away")), (away, name("away")), (link, name("named"))];
-    let is_named = || {
-        let began = Instant::now();
-        let plan = scene.runtime.block_on(scene.engine.plan(request.clone(), |_| None, no_host())).unwrap();
-        assert!(began.elapsed() < Duration::from_secs(30));
-        files(&plan) == ["named.lua"]
-    };
-    // A thread that the machine keeps waiting for 50 ms is taken for one whose disk hangs.
-    assert!((0..3).any(|_| is_named()));
+    let began = Instant::now();
+    let plan = scene.runtime.block_on(scene.engine.plan(request, |_| None, no_host())).unwrap();
+    assert_eq!(files(&plan), ["named.lua"]);
+    assert!(began.elapsed() < Duration::from_secs(30));
 }
 
 #[test]

@@ -552,11 +552,9 @@ fn who_saves_without_a_pause_lets_others_in() {
             write(&path, content).unwrap();
             saves.load(Ordering::Relaxed) - before
         };
-        // Who is kept waiting by the machine alone, and not by the other one, is not each time.
-        let waited_for: Vec<_> =
-            (0..10).map(|round| (0..3).map(|_| waited_for(&b" ".repeat(round))).find(|saves| *saves < 10)).collect();
+        let waited_for: Vec<_> = (0..10).map(|round| waited_for(&b" ".repeat(round))).collect();
         enough.store(true, Ordering::Relaxed);
-        assert!(waited_for.iter().all(Option::is_some), "{waited_for:?}");
+        assert!(waited_for.iter().all(|saves| *saves < 10), "{waited_for:?}");
     });
 }
 
